@@ -23,12 +23,25 @@ struct Request {
   std::string kind;
   std::string model;
   std::int64_t chat = -1, parent_chat = -1, turn = -1;
+  std::int64_t images = -1;           // images in the prompt
+  std::int64_t elapsed_ns = -1;       // measured duration of the request
+  std::int64_t delay_ns = -1;         // closed loop: wait after the previous turn of the session ended
+  std::int64_t tool_wait_ns = -1;     // closed loop: part of the wait spent in a tool
+  std::string request_id;             // the trace's own name of the request
+  std::vector<std::string> wait_for;  // request_ids that must end first
+  std::vector<std::string> branches;  // names of the branches this request opens
+  std::int8_t prefix_reset = -1;      // 0, 1: the session starts a new prefix here
+
+  // Without a time of its own (has_arrival false) arrival_ns repeats the last time the file gave.
 };
 
 // What a trace says once, about all its requests.
 struct TraceHeader {
   std::string format;            // as named on the command line
   std::int32_t hash_tokens = 0;  // granularity g of hash_ids; 0 = the format has none
+  std::int64_t origin_ns = 0;    // add to arrival_ns for the file's own clock (for dates: since 1970, UTC);
+                                 // known once the first request was read
+  std::string source;            // the native format: what the trace was converted from
 };
 
 // A source of requests. Memory does not grow with the length of the trace.
