@@ -1,8 +1,11 @@
-// The command table: one line per command that exists. A command that does not exist is not listed.
+// The command table: one declaration and one line per command that exists. A command that does not
+// exist is not listed. The order is the order of --help.
 #include "tools/commands/command.h"
 
 namespace assay::tools {
 
-void register_all(Registry& registry) { (void)registry; }
+void register_schedule(Registry& registry);
+
+void register_all(Registry& registry) { register_schedule(registry); }
 
 }  // namespace assay::tools
