@@ -23,6 +23,7 @@ class Reader final : public TraceReader {
     if (options.hash_tokens > 0) spec_.hash_tokens = options.hash_tokens;
     header_.format = spec_.name;
     header_.hash_tokens = spec_.hash_tokens;
+    header_.prefix_ids = spec_.ids_are_prefix_hashes;
   }
 
   const TraceHeader& header() const override { return header_; }
@@ -47,6 +48,12 @@ class Reader final : public TraceReader {
         if (!csv_.parse_header(line_, fault_)) refuse();  // without columns no row can be read
         continue;
       }
+      if (spec_.header_line && !has_header_) {
+        if (!parse_native_header(line_, header_, fault_)) refuse();
+        has_header_ = true;
+        if (options_.hash_tokens > 0) header_.hash_tokens = options_.hash_tokens;
+        continue;
+      }
       clear(request);
       if (parse(request)) return true;
       if (!options_.skip_bad) refuse();
@@ -58,7 +65,8 @@ class Reader final : public TraceReader {
 
  private:
   static FormatSpec choose(LineReader& lines, const OpenOptions& options) {
-    if (options.format.empty()) return recognise_trace_format(lines.peek(kPeekBytes), lines.name());
+    if (options.format.empty())
+      return recognise_trace_format(lines.peek(kPeekBytes), lines.name(), options.hash_tokens);
     const FormatSpec* format = find_trace_format(options.format);
     if (format == nullptr) throw InputError("--format", "one of " + trace_format_names(), options.format);
     return *format;
@@ -83,9 +91,10 @@ class Reader final : public TraceReader {
   // The promise of request.h: hash_ids is empty or has ceil(input_tokens / hash_tokens) entries.
   [[nodiscard]] bool settle_ids(Request& request) {
     if (request.hash_ids.empty()) return true;
-    const std::int64_t g = spec_.hash_tokens;
+    const std::int64_t g = header_.hash_tokens;
     const auto count = static_cast<std::int64_t>(request.hash_ids.size());
     const char* at = line_.begin + facts_.at(Field::kHashIds) - 1;
+    if (g == 0) return fail(fault_, "hash-count", line_, at, "no hash ids (the header says hash_tokens 0)");
     const std::int64_t floor = request.input_tokens / g;
     const std::int64_t ceil = floor + (request.input_tokens % g != 0 ? 1 : 0);
     if (options_.hash_rounding == HashRounding::kFloor && count == floor && floor != ceil) {
@@ -126,7 +135,7 @@ class Reader final : public TraceReader {
   Line line_;
   RecordFacts facts_;
   Fault fault_;
-  bool has_origin_ = false;
+  bool has_origin_ = false, has_header_ = false;
   std::int64_t last_arrival_ns_ = 0, bad_count_ = 0, blank_lines_ = 0;
   std::vector<BadLine> bad_lines_;
 };

@@ -42,6 +42,7 @@ struct TraceHeader {
   std::int64_t origin_ns = 0;    // add to arrival_ns for the file's own clock (for dates: since 1970, UTC);
                                  // known once the first request was read
   std::string source;            // the native format: what the trace was converted from
+  bool prefix_ids = true;        // an id stands for its block and all before it (else for its block alone)
 };
 
 // A source of requests. Memory does not grow with the length of the trace.
