@@ -3,7 +3,7 @@
 //   slot >= 0   block slot / block_tokens, place slot % block_tokens
 //   slot < 0    the token is skipped, nothing is touched
 //
-// Copy: the element is converted to the cache's type (nearest even; e4m3 saturates) after one fp32
+// Copy: the element is converted to the cache's type (nearest even, saturating) after one fp32
 // division by `scale` where the cache is quantised. Quantise: scale = max(amax, 1e-4) / 448 per row
 // (a row is one token's head), code = e4m3(x / scale), the scale is stored beside it. NaN does not
 // enter an amax; its code is NaN.

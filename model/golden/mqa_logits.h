@@ -71,7 +71,7 @@ struct MqaLogitsCase {
   ReluOfNan relu_of_nan = ReluOfNan::kZero;
 };
 
-// Which columns of a logits row must be written: [begin, end), possibly empty.
+// Which columns of a logits row must be written: [begin, end); {0, 0} when there are none.
 struct KeyRange {
   std::int64_t begin = 0, end = 0;
   friend constexpr bool operator==(const KeyRange&, const KeyRange&) = default;

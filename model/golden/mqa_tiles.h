@@ -33,6 +33,7 @@ struct MqaTile {
   const double* magnitudes = nullptr;
   const double* peaks = nullptr;
   const double* key_scales = nullptr;  // [keys]
+  bool may_hold_nan = false;           // false: no dot product of the tile is NaN
 };
 
 // Called from several threads at once, for disjoint (row, key) rectangles; worker < execution.threads.

@@ -66,7 +66,7 @@ struct TokenRange {
 struct AttentionReport {
   std::int64_t rows = 0;        // (query, head) pairs
   std::int64_t empty_rows = 0;  // saw no token
-  std::int64_t nan_rows = 0;    // met a NaN in a product that the row sees
+  std::int64_t nan_rows = 0;    // out or lse is NaN: a NaN or inf - inf in what the row sees
 };
 
 [[nodiscard]] const Preconditions& paged_attention_preconditions();

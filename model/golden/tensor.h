@@ -11,6 +11,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
+#include <vector>
 
 #include "model/core/float_formats.h"
 
@@ -86,6 +88,21 @@ struct IndexView {
 struct Execution {
   int threads = 1;  // >= 1; fewer are used when the scratch memory would pass kScratchBytes
 };
+
+// Scratch memory on cache-line borders, so that vector code takes the same path in every worker.
+template <typename T>
+struct LineAligned {
+  using value_type = T;
+  LineAligned() = default;
+  template <typename U>
+  explicit constexpr LineAligned(const LineAligned<U>&) noexcept {}
+  [[nodiscard]] T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{64}));
+  }
+  void deallocate(T* memory, std::size_t) noexcept { ::operator delete (memory, std::align_val_t{64}); }
+  friend bool operator==(const LineAligned&, const LineAligned&) { return true; }
+};
+using Panel = std::vector<double, LineAligned<double>>;
 
 // The golden model's own memory, beyond inputs and outputs, whatever the size of the case.
 inline constexpr std::int64_t kScratchBytes = std::int64_t{96} << 20;
