@@ -19,11 +19,9 @@
 // subnormals kept, nothing contracted. A NaN is stored as 0x7fffffff (bf16: 0x7fff).
 #pragma once
 
-#if !defined(__CUDA_ARCH__)
-#include <cmath>
-#endif
 #include <cstdint>
 
+#include "model/core/exact_arithmetic.h"
 #include "model/core/float_formats.h"
 #include "model/core/host_device.h"
 
@@ -70,32 +68,7 @@ struct LogitsReduction {
   }
 };
 
-// fp32 operations that no compiler may fuse, flush or reorder.
 namespace exact {
-
-ASSAY_HOST_DEVICE inline float multiply(float a, float b) {
-#if defined(__CUDA_ARCH__)
-  return __fmul_rn(a, b);
-#else
-  return a * b;  // host code is built with -ffp-contract=off
-#endif
-}
-
-ASSAY_HOST_DEVICE inline float add(float a, float b) {
-#if defined(__CUDA_ARCH__)
-  return __fadd_rn(a, b);
-#else
-  return a + b;
-#endif
-}
-
-ASSAY_HOST_DEVICE inline float fused(float a, float b, float c) {
-#if defined(__CUDA_ARCH__)
-  return __fmaf_rn(a, b, c);
-#else
-  return std::fma(a, b, c);
-#endif
-}
 
 ASSAY_HOST_DEVICE inline float relu(float score) {
 #if defined(__CUDA_ARCH__)

@@ -27,6 +27,12 @@ static_assert(sizeof(UnitPoint) == 8, "schedule metadata is [parts + 1][2] int32
   return total * part / parts;
 }
 
+// The part whose range holds `unit`, 0 <= unit < total: the inverse of part_begin.
+[[nodiscard]] ASSAY_HOST_DEVICE constexpr std::int32_t part_of(std::int64_t total, std::int32_t parts,
+                                                               std::int64_t unit) {
+  return static_cast<std::int32_t>(((unit + 1) * parts + total - 1) / total - 1);
+}
+
 // unit_ends[s] = units of sequences 0..s (inclusive prefix sum), non-decreasing. Returns the first
 // sequence whose end lies beyond `unit`; sequences without units are passed over.
 [[nodiscard]] ASSAY_HOST_DEVICE constexpr UnitPoint locate_unit(const std::int64_t* unit_ends,

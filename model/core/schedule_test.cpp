@@ -52,6 +52,16 @@ RC_GTEST_PROP(ScheduleProperty, TheRangesTileAllUnitsOnceAndDifferByAtMostOne, (
   RC_ASSERT(largest - smallest <= 1);
 }
 
+RC_GTEST_PROP(ScheduleProperty, EveryUnitLiesInTheRangeOfItsPart, ()) {
+  const auto total = *rc::gen::inRange<std::int64_t>(1, 100'000);
+  const auto unit = *rc::gen::inRange<std::int64_t>(0, total);
+  const int parts = *rc::gen::inRange(1, 300);
+  const int part = part_of(total, parts, unit);
+  RC_ASSERT(part >= 0 && part < parts);
+  RC_ASSERT(part_begin(total, parts, part) <= unit);
+  RC_ASSERT(unit < part_begin(total, parts, part + 1));
+}
+
 TEST(Schedule, NoWorkIsLegal) {
   EXPECT_EQ(part_start(nullptr, 0, 132, 5), (UnitPoint{0, 0}));
   const std::vector<std::int64_t> all_zero{0, 0, 0};
