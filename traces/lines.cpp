@@ -64,9 +64,9 @@ bool LineReader::next(Line& line) {
     searched = size_ - begin_;
     if (!fill()) break;
   }
+  if (newline == nullptr && begin_ == size_) return false;
   line.begin = buffer_.data() + begin_;
   if (newline == nullptr) {
-    if (begin_ == size_) return false;
     buffer_[size_] = '\n';  // the padding behind the data: a stop for the digit scanner
     line.end = buffer_.data() + size_;
     line.terminated = false;

@@ -31,6 +31,8 @@ class Reader final : public TraceReader {
   std::int64_t bad_count() const override { return bad_count_; }
   const std::vector<BadLine>& bad_lines() const override { return bad_lines_; }
   std::int64_t blank_lines() const override { return blank_lines_; }
+  std::int64_t first_blank_line() const override { return first_blank_; }
+  std::int64_t header_line() const override { return header_line_; }
   std::int64_t bytes_read() const override { return lines_.bytes_read(); }
   const char* compression() const override { return lines_.compression(); }
   const Line& line() const override { return line_; }
@@ -41,16 +43,18 @@ class Reader final : public TraceReader {
   bool next(Request& request) override {
     while (lines_.next(line_)) {
       if (blank()) {
-        ++blank_lines_;
+        if (blank_lines_++ == 0) first_blank_ = line_.number;
         continue;
       }
       if (spec_.shape == Shape::kCsv && !csv_.has_header()) {
         if (!csv_.parse_header(line_, fault_)) refuse();  // without columns no row can be read
+        header_line_ = line_.number;
         continue;
       }
       if (spec_.header_line && !has_header_) {
         if (!parse_native_header(line_, header_, fault_)) refuse();
         has_header_ = true;
+        header_line_ = line_.number;
         if (options_.hash_tokens > 0) header_.hash_tokens = options_.hash_tokens;
         continue;
       }
@@ -59,6 +63,7 @@ class Reader final : public TraceReader {
       if (!options_.skip_bad) refuse();
       ++bad_count_;
       if (bad_lines_.size() < options_.listed_bad_lines) bad_lines_.push_back({line_.number, fault_});
+      if (options_.on_bad) options_.on_bad({line_.number, fault_});
     }
     return false;
   }
@@ -136,7 +141,8 @@ class Reader final : public TraceReader {
   RecordFacts facts_;
   Fault fault_;
   bool has_origin_ = false, has_header_ = false;
-  std::int64_t last_arrival_ns_ = 0, bad_count_ = 0, blank_lines_ = 0;
+  std::int64_t last_arrival_ns_ = 0, bad_count_ = 0;
+  std::int64_t blank_lines_ = 0, first_blank_ = 0, header_line_ = 0;
   std::vector<BadLine> bad_lines_;
 };
 

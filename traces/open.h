@@ -37,6 +37,7 @@ struct OpenOptions {
   HashRounding hash_rounding = HashRounding::kCeil;
   std::int32_t time_unit = -1;         // numbers as times count 10^time_unit ns; -1 = the format's own
   std::size_t listed_bad_lines = 100;  // how many skipped lines are kept; all are counted
+  std::function<void(const BadLine&)> on_bad;  // called for every skipped line, if set
 };
 
 // What next() gives beyond a plain source of requests.
@@ -46,7 +47,9 @@ class TraceReader : public RequestSource {
   [[nodiscard]] virtual std::int64_t bad_count() const = 0;
   [[nodiscard]] virtual const std::vector<BadLine>& bad_lines() const = 0;  // the first listed_bad_lines
   [[nodiscard]] virtual std::int64_t blank_lines() const = 0;
-  [[nodiscard]] virtual std::int64_t bytes_read() const = 0;  // decoded
+  [[nodiscard]] virtual std::int64_t first_blank_line() const = 0;  // 0: none
+  [[nodiscard]] virtual std::int64_t header_line() const = 0;       // where the header was; 0: none
+  [[nodiscard]] virtual std::int64_t bytes_read() const = 0;        // decoded
   [[nodiscard]] virtual const char* compression() const = 0;
   // About the request that next() gave last; pointers into the line buffer.
   [[nodiscard]] virtual const Line& line() const = 0;
