@@ -10,15 +10,16 @@
 //             subnormal of that format)
 //
 //   operands        products  align bits  result bits   measured on an H200, zero mismatches
-//   e4m3, e5m2            32          13           13   e4m3: 8 x 1,024,000 results
-//   bf16, fp16            16          25           23   12 x 1,024,000 results each
+//   e4m3, e5m2            32          13           13   2,000,000 random steps for each of the four pairs
+//   bf16, fp16            16          25           23   2,000,000 random steps each
 //
 // A subnormal operand has significand 0.mmm and the smallest normal exponent; it is not normalised
 // either. A dot product is a chain of steps in the order of K; the first accumulator is +0.
 //
-// Declared, not measured (docs/twin.md, "What is not measured"): NaN anywhere, infinity times zero
-// and infinities of both signs give the canonical NaN 0x7fffffff; an infinity wins over everything
-// finite; a result beyond the largest fp32 is an infinity; a sum of zero is +0.
+// Specials, measured as well (model/twin/probes.cpp asks): NaN anywhere, infinity times zero and
+// infinities of both signs give 0x7fffffff; an infinity wins over everything finite; a result beyond
+// the largest fp32 is an infinity; a sum of zero is +0, whatever its terms, and so is a negative
+// result below the smallest subnormal.
 //
 // This file is the slow reference: it reads like the rule above, compiles for host and device, and
 // everything fast is compared with it. It knows nothing about logits.
