@@ -128,6 +128,7 @@ void ask_about_the_accumulator(Questions<A, B>& q) {
   const int align = step_rule<A>().align_bits;
   const auto below = Q::power(-align - 1), last = Q::power(-align);
   q.ask("the accumulator's exponent takes part in the maximum", Products(8, below), 1.0f);
+  q.ask("and so does a negative accumulator's", Products(8, below), -1.0f);
   q.ask("what is at its last bit counts", Products(8, last), 1.0f);
   q.ask("the accumulator is cut like a product", {{2, 2}, {-2, 2}},
         static_cast<float>(std::ldexp(1.0, 1 - align) + std::ldexp(1.0, -align)));

@@ -26,7 +26,7 @@ constexpr std::array<StepHypothesis, kStepHypotheses> step_hypotheses(const Step
                                                    {"terms rounded to nearest", truth},
                                                    {"result rounded to nearest", truth},
                                                    {"products normalised", truth},
-                                                   {"accumulator exponent ignored", truth}}};
+                                                   {"accumulator exponent 12 bits lower", truth}}};
   all[0].rule.align_bits -= 1;
   all[1].rule.align_bits += 1;
   all[2].rule.result_bits -= 1;
@@ -34,7 +34,7 @@ constexpr std::array<StepHypothesis, kStepHypotheses> step_hypotheses(const Step
   all[4].rule.align_rounding = StepRule::Rounding::kNearestEven;
   all[5].rule.result_rounding = StepRule::Rounding::kNearestEven;
   all[6].rule.normalises_products = true;
-  all[7].rule.accumulator_sets_exponent = false;
+  all[7].rule.accumulator_headroom = 12;
   return all;
 }
 

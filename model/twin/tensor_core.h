@@ -41,8 +41,8 @@ struct StepRule {
   int result_bits = 0;  // fraction bits of the result
   Rounding align_rounding = Rounding::kTowardZero;
   Rounding result_rounding = Rounding::kTowardZero;
-  bool normalises_products = false;       // true: 1.5 * 1.5 counts as 1.125 * 2^1
-  bool accumulator_sets_exponent = true;  // false: only products take part in the maximum
+  bool normalises_products = false;  // true: 1.5 * 1.5 counts as 1.125 * 2^1
+  int accumulator_headroom = 0;      // the accumulator enters the maximum with e_c minus this
 };
 
 constexpr int kStepBytes = 32;  // bytes of K that a step consumes from each operand
@@ -80,11 +80,12 @@ namespace detail {
   return width + (value ? 1 : 0);
 }
 
-// magnitude * 2^shift as an integer, in the given rounding. magnitude < 2^40, shift <= 23.
+// magnitude * 2^shift as an integer, in the given rounding. magnitude < 2^40; unless it is 0 (a zero
+// product may have any exponent) shift <= 23.
 [[nodiscard]] ASSAY_HOST_DEVICE constexpr std::uint64_t scale_to_integer(std::uint64_t magnitude, int shift,
                                                                          StepRule::Rounding rounding) {
+  if (magnitude == 0 || shift < -62) return 0;
   if (shift >= 0) return magnitude << shift;
-  if (shift < -62) return 0;
   if (rounding == StepRule::Rounding::kTowardZero) return magnitude >> -shift;
   return shift_right_nearest_even(magnitude, -shift);
 }
@@ -201,15 +202,15 @@ template <typename FormatA, typename FormatB = FormatA>
     nan = nan || term.kind == Kind::kNan;
     infinite_up = infinite_up || (term.kind == Kind::kInfinite && !term.negative);
     infinite_down = infinite_down || (term.kind == Kind::kInfinite && term.negative);
-    const bool counts = i < kProducts || rule.accumulator_sets_exponent;
-    if (counts && term.kind == Kind::kFinite && term.magnitude != 0 && (!any || term.exponent > largest)) {
-      largest = term.exponent;
+    const int exponent = term.exponent - (i < kProducts ? 0 : rule.accumulator_headroom);
+    if (term.kind == Kind::kFinite && term.magnitude != 0 && (!any || exponent > largest)) {
+      largest = exponent;
       any = true;
     }
   }
   if (nan || (infinite_up && infinite_down)) return bit_cast<float>(kCanonicalNan);
   if (infinite_up || infinite_down) return bit_cast<float>(infinite_up ? 0x7f800000u : 0xff800000u);
-  if (!any) return rule.accumulator_sets_exponent ? 0.0f : accumulator;
+  if (!any) return 0.0f;
 
   std::int64_t sum = 0;  // in units of 2^(largest - align_bits)
   for (int i = 0; i <= kProducts; ++i) {

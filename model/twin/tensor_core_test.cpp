@@ -224,7 +224,7 @@ TEST(TensorCoreExamples, TheAccumulatorTakesPartInTheMaximum) {
   const auto step = step_of<E4M3>({{8, 8}, {8, 8}}, 0x1p20f);
   EXPECT_EQ(run(step), 0x1p20f);
   StepRule ignored = step_rule<E4M3>();
-  ignored.accumulator_sets_exponent = false;
+  ignored.accumulator_headroom = 12;
   EXPECT_EQ(run(step, ignored), 0x1p20f + 128);
 }
 

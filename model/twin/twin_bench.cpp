@@ -7,6 +7,7 @@
 
 #include "model/core/philox.h"
 #include "model/twin/fp8_scores.h"
+#include "model/twin/mqa_logits_twin.h"
 #include "model/twin/tensor_core.h"
 
 namespace assay::twin {
@@ -54,6 +55,42 @@ void score_path(benchmark::State& state, ScorePath path) {
 BENCHMARK_CAPTURE(score_path, portable, ScorePath::kPortable)->Arg(128);
 BENCHMARK_CAPTURE(score_path, avx2, ScorePath::kAvx2)->Arg(32)->Arg(64)->Arg(128);
 BENCHMARK_CAPTURE(score_path, avx512, ScorePath::kAvx512)->Arg(32)->Arg(64)->Arg(128);
+
+// The whole twin on a paged batch, as a verification uses it: gathering, decoding, scores, epilogue.
+void paged_twin(benchmark::State& state) {
+  const auto heads = static_cast<int>(state.range(0)), dims = static_cast<int>(state.range(1));
+  const auto threads = static_cast<int>(state.range(2));
+  constexpr std::int64_t kBatch = 8, kContext = 4096, kBlockTokens = 64;
+  constexpr std::int64_t kBlocks = kBatch * kContext / kBlockTokens;
+  const FusedIndexLayout layout = make_fused_index_layout(kBlockTokens, dims);
+  auto cache = random_codes(static_cast<std::size_t>(kBlocks * layout.block_stride), "cache");
+  const auto q = random_codes(static_cast<std::size_t>(kBatch * heads * dims), "q");
+  const std::vector<float> weights(static_cast<std::size_t>(kBatch * heads), 0.3f);
+  const std::vector<std::int32_t> contexts(kBatch, kContext);
+  std::vector<std::int32_t> table;
+  for (std::int64_t i = 0; i < kBlocks; ++i) table.push_back(static_cast<std::int32_t>(i * 77 % kBlocks));
+  std::vector<float> logits(static_cast<std::size_t>(kBatch * kContext));
+  PagedMqaLogitsCase problem;
+  problem.q = compact_view<4>(q.data(), ElementType::kE4M3, {kBatch, 1, heads, dims});
+  problem.weights = compact_view<2>(weights.data(), ElementType::kFp32, {kBatch, heads});
+  problem.cache = {cache.data(), layout, kBlocks};
+  problem.table = {table.data(), kContext / kBlockTokens, kContext / kBlockTokens};
+  problem.contexts = {contexts.data(), kBatch, 0, 1, 1};
+  for (auto _ : state) {
+    predict_paged_mqa_logits(problem, {logits.data(), ElementType::kFp32, kBatch, kContext, kContext}, {},
+                             {threads});
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * kBatch * kContext * heads);
+}
+BENCHMARK(paged_twin)
+    ->ArgNames({"H", "D", "threads"})
+    ->Args({64, 128, 1})
+    ->Args({64, 128, 2})
+    ->Args({32, 128, 2})
+    ->Args({64, 64, 2})
+    ->Args({64, 32, 2})
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace assay::twin
