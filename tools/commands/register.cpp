@@ -5,7 +5,11 @@
 namespace assay::tools {
 
 void register_schedule(Registry& registry);
+void register_trace(Registry& registry);
 
-void register_all(Registry& registry) { register_schedule(registry); }
+void register_all(Registry& registry) {
+  register_schedule(registry);
+  register_trace(registry);
+}
 
 }  // namespace assay::tools
