@@ -5,14 +5,17 @@
 //   eps_j = max(u_P p_j, p_max tau_P / S_P)                      rounding of P to its type
 //   groups: buckets floor(s_j / (u_P / 2))                       (near-)equal scores round coherently
 //   R2    = max(sum_groups (sum_g eps_j v_j)^2, sum_j (eps_j v_j)^2)
-//   B_prob = lambda / sqrt(3) sqrt(R2) + sum p_j |v_j - o| eta_j + E_acc
-//   B_hard = sum eps_j |v_j|           + sum p_j |v_j - o| eta_j + E_acc
-//   B      = min(B_prob, B_hard)
-//   B_lse  = sum p_j eta_j + E_sum + 4 u32 |lse| + 8 u32
+//   B_prob = lambda / sqrt(3) sqrt(R2) + sum p_j |v_j - o| eta_j
+//   B_hard = sum eps_j |v_j|           + sum p_j |v_j - o| eta_j
+//   B      = min(B_prob, B_hard) + E_acc
+//   B_lse  = sum p_j eta_j + walk + 4 u32 |lse| + 8 u32
+//   walk   = lambda / sqrt(3) u32 sqrt(sum_ties count^2)         summing the p in fp32
+//   E_acc  = max(64 u32, walk) sum p_j |v_j| + walk |o| + what a truncating tensor core loses per step
 //
-// E_acc and E_sum are what the declared accumulator may lose while it adds n terms (attention_bound.cpp
-// says how; equal terms drift together, so exact ties count as one). p_max tau_P / S_P uses the row's
-// largest p: a kernel's running maximum may be smaller while a token is scaled, never larger.
+// Equal terms drift together in a running sum, so exact ties count as one long step of the walk. The
+// lse is taken to be summed from unrounded p. fp8tc: eta_j of B_prob uses lambda standard deviations
+// of the truncations instead of their worst case. A soft cap adds 8 u32 soft_cap to a score's error: a
+// kernel with an approximate tanh must declare it (no such declaration exists yet).
 // Rows that see nothing: out is exactly 0, lse exactly -inf.
 #pragma once
 

@@ -100,9 +100,10 @@ struct AttentionLaneCase {
 [[nodiscard]] AttentionLaneCase make_attention_lane(AttentionLane lane, const AttentionShape& shape,
                                                     std::uint64_t seed);
 
-// Needle and address lanes: which logical position head `head` of query `query` is pointed at.
-[[nodiscard]] std::int64_t needle_position(const AttentionLaneCase& lane_case, std::int64_t query,
-                                           std::int32_t head);
+// Needle and address lanes: which logical position head `head` of query `query` is pointed at. The
+// arguments are those of make_attention_lane.
+[[nodiscard]] std::int64_t needle_position(const AttentionLaneCase& lane_case, AttentionLane lane,
+                                           std::uint64_t seed, std::int64_t query, std::int32_t head);
 
 // Address lane: the physical place whose V row `out` is; nothing when it is no single V row.
 struct PhysicalPlace {

@@ -3,11 +3,12 @@
 //
 //   y = scale * sum_h w_h relu(s_h),   s_h = q_h . k,   A_h = sum_d |q k|,   M_h = max_d |q k|
 //   fp32       sigma_h = sqrt(D) u32 A_h                    e_h = D u32 A_h
-//   fp8tc      sigma_h = sqrt(n_trunc / 3) 2^-13 mag_h      e_h = n_trunc 2^-13 min(A_h, 8 M_h)
+//   fp8tc      sigma_h = sqrt(n_trunc / 3) 2^-13 mag_h      e_h = n_trunc 2^-13 A_h
 //              n_trunc = 34 ceil(D / 32)                    mag_h = max(M_h, min(A_h, 1.5 max(|s_h|, M_h)))
+//              bias_h = n_trunc / 2 2^-13 mag_h s_h / A_h   (truncation shrinks: common to all heads)
 //   tc16       as fp8tc with n_trunc = 18 ceil(D / 16) and quantum 2^-23
 //   a head whose relu is surely closed (s_h < -e_h) adds nothing
-//   B_prob = |scale| (lambda sqrt(sum w_h^2 sigma_h^2) + 16 u32 sum |w_h relu(s_h)|) + 2 u32 |y|
+//   B_prob = |scale| (lambda sqrt(sum w_h^2 sigma_h^2) + |sum w_h bias_h| + 16 u32 sum |w_h relu(s_h)|) + 2 u32 |y|
 //   B_hard = |scale| (sum |w_h| e_h + (H + 4) u32 sum |w_h relu(s_h)|) + 2 u32 |y|
 //   B      = min(B_prob, B_hard)
 //
@@ -27,8 +28,8 @@ namespace assay {
 
 // What must hold outside a row's range.
 //   kClean       every element is exactly -inf
-//   kUntouched   elements from the next multiple of may_write_unit on, up to the row's stride (columns
-//                of `got`), still hold `canary`, bit for bit; those before it may hold anything
+//   kUntouched   elements outside the range widened to multiples of may_write_unit, up to the row's
+//                stride (columns of `got`), still hold `canary`, bit for bit; the margin may hold anything
 //   kIgnore      nothing is looked at
 enum class OutsideRule { kClean, kUntouched, kIgnore };
 
@@ -37,6 +38,7 @@ struct LogitsJudgement {
   std::int64_t may_write_unit = 1;  // kUntouched: a multiple of this closes the may-write region
   std::uint32_t canary = 0;         // kUntouched: bits of the poison, low bytes for 16-bit outputs
   bool compressed = false;          // prefill
+  bool exact = false;               // B = 0: the lanes whose sums are exact in any declared arithmetic
 };
 
 struct LogitsComparison {

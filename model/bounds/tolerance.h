@@ -30,14 +30,19 @@ class ToleranceReport {
   [[nodiscard]] double max_absolute() const { return max_absolute_; }
   [[nodiscard]] double max_relative() const { return max_relative_; }  // over elements with want != 0
   [[nodiscard]] double mean_absolute() const {
-    return finite_ == 0 ? 0.0 : sum_absolute_ / static_cast<double>(finite_);
+    return finite_ == 0 ? 0.0 : static_cast<double>(sum_absolute_) * 0x1p-60 / static_cast<double>(finite_);
   }
   [[nodiscard]] std::string text() const;
 
  private:
   std::int64_t count_ = 0, finite_ = 0;
   std::array<std::int64_t, 3> mismatches_{};
-  double max_absolute_ = 0, max_relative_ = 0, sum_absolute_ = 0;
+  double max_absolute_ = 0, max_relative_ = 0;
+  // In units of 2^-60, so that the sum does not depend on the order of the elements. Differences above
+  // 2^40 count as 2^40.
+  __extension__ typedef unsigned __int128 Sum;
+  static constexpr double kLargestDifference = 0x1p40;
+  Sum sum_absolute_ = 0;
 };
 
 }  // namespace assay

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
 #include <vector>
 
 #include "model/golden/mqa_tiles.h"
@@ -17,42 +16,6 @@ constexpr std::int64_t kAny = std::int64_t{1} << 40;
 
 std::string at(const char* name, std::int64_t index) {
   return std::string(name) + "[" + std::to_string(index) + "]";
-}
-
-// The sum over heads of one row of a tile, into sums[keys]; what to do with NaN products is declared.
-void sum_heads(const MqaTile& tile, int query, const double* weights, ReluOfNan rule, double* sums) {
-  std::fill(sums, sums + tile.keys, 0.0);
-  for (int head = 0; head < tile.heads; ++head) {
-    const double weight = weights[head];
-    const double* dots = tile.dots + (static_cast<std::int64_t>(query) * tile.heads + head) * tile.stride;
-    if (rule == ReluOfNan::kNan && tile.may_hold_nan) {
-      for (int t = 0; t < tile.keys; ++t) sums[t] += weight * (dots[t] <= 0 ? 0.0 : dots[t]);
-    } else {
-      for (int t = 0; t < tile.keys; ++t) sums[t] += weight * (dots[t] > 0 ? dots[t] : 0.0);
-    }
-  }
-  for (int t = 0; t < tile.keys; ++t) sums[t] *= tile.key_scales[t];
-}
-
-void count_nan(const MqaTile& tile, int query, const KeyRange& inside, LogitsReport& report) {
-  const std::int64_t row = tile.first_row + query;
-  for (std::int64_t t = inside.begin; t < inside.end; ++t)
-    for (int head = 0; head < tile.heads; ++head) {
-      const double dot = tile.dots[(static_cast<std::int64_t>(query) * tile.heads + head) * tile.stride + t];
-      if (!std::isnan(dot)) continue;
-      ++report.nan_products;
-      const LogitsReport::Place place{row, head, tile.key_begin + t};
-      const auto order = [](const LogitsReport::Place& p) { return std::tie(p.row, p.position, p.head); };
-      if (!report.first_nan || order(place) < order(*report.first_nan)) report.first_nan = place;
-    }
-}
-
-void merge(LogitsReport& into, const LogitsReport& other) {
-  into.elements += other.elements;
-  into.nan_products += other.nan_products;
-  if (!other.first_nan) return;
-  const auto order = [](const LogitsReport::Place& p) { return std::tie(p.row, p.position, p.head); };
-  if (!into.first_nan || order(*other.first_nan) < order(*into.first_nan)) into.first_nan = other.first_nan;
 }
 
 template <typename Case>
@@ -91,11 +54,11 @@ LogitsReport run(const Case& problem, std::int64_t heads, const ResultView<2>& l
       for (std::int64_t t = inside.begin; t < inside.end; ++t)
         *logits.address({row, tile.key_begin + t - shift}) = worker.sums[t];
       worker.report.elements += inside.end - inside.begin;
-      if (tile.may_hold_nan) count_nan(tile, query, inside, worker.report);
+      count_nan_products(tile, query, inside, worker.report);
     }
   });
   LogitsReport report;
-  for (const Worker& worker : workers) merge(report, worker.report);
+  for (const Worker& worker : workers) merge_reports(report, worker.report);
   return report;
 }
 

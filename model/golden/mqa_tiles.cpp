@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 #include <vector>
 
 #include "model/golden/panel.h"
@@ -193,6 +194,42 @@ void visit_all(const Source& source, const TileNeeds& needs, const Execution& ex
 }
 
 }  // namespace
+
+void sum_heads(const MqaTile& tile, int query, const double* weights, ReluOfNan rule, double* sums) {
+  std::fill(sums, sums + tile.keys, 0.0);
+  for (int head = 0; head < tile.heads; ++head) {
+    const double weight = weights[head];
+    const double* dots = tile.dots + (static_cast<std::int64_t>(query) * tile.heads + head) * tile.stride;
+    if (rule == ReluOfNan::kNan && tile.may_hold_nan) {
+      for (int t = 0; t < tile.keys; ++t) sums[t] += weight * (dots[t] <= 0 ? 0.0 : dots[t]);
+    } else {
+      for (int t = 0; t < tile.keys; ++t) sums[t] += weight * (dots[t] > 0 ? dots[t] : 0.0);
+    }
+  }
+  for (int t = 0; t < tile.keys; ++t) sums[t] *= tile.key_scales[t];
+}
+
+void count_nan_products(const MqaTile& tile, int query, const KeyRange& inside, LogitsReport& report) {
+  if (!tile.may_hold_nan) return;
+  const std::int64_t row = tile.first_row + query;
+  for (std::int64_t t = inside.begin; t < inside.end; ++t)
+    for (int head = 0; head < tile.heads; ++head) {
+      const double dot = tile.dots[(static_cast<std::int64_t>(query) * tile.heads + head) * tile.stride + t];
+      if (!std::isnan(dot)) continue;
+      ++report.nan_products;
+      const LogitsReport::Place place{row, head, tile.key_begin + t};
+      const auto order = [](const LogitsReport::Place& p) { return std::tie(p.row, p.position, p.head); };
+      if (!report.first_nan || order(place) < order(*report.first_nan)) report.first_nan = place;
+    }
+}
+
+void merge_reports(LogitsReport& into, const LogitsReport& other) {
+  into.elements += other.elements;
+  into.nan_products += other.nan_products;
+  if (!other.first_nan) return;
+  const auto order = [](const LogitsReport::Place& p) { return std::tie(p.row, p.position, p.head); };
+  if (!into.first_nan || order(*other.first_nan) < order(*into.first_nan)) into.first_nan = other.first_nan;
+}
 
 void visit_tiles(const PagedMqaLogitsCase& problem, const TileNeeds& needs, const Execution& execution,
                  const TileVisitor& visit) {

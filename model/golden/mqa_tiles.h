@@ -36,6 +36,13 @@ struct MqaTile {
   bool may_hold_nan = false;           // false: no dot product of the tile is NaN
 };
 
+// The golden logits of one query of a tile, into sums[keys]: weights[heads] in double.
+void sum_heads(const MqaTile& tile, int query, const double* weights, ReluOfNan rule, double* sums);
+
+// Counts the NaN dot products of one query among the tile's keys [inside.begin, inside.end).
+void count_nan_products(const MqaTile& tile, int query, const KeyRange& inside, LogitsReport& report);
+void merge_reports(LogitsReport& into, const LogitsReport& other);
+
 // Called from several threads at once, for disjoint (row, key) rectangles; worker < execution.threads.
 using TileVisitor = std::function<void(const MqaTile&, int worker)>;
 
