@@ -127,6 +127,7 @@ DecodeTwinResult predict(const DecodeTwinCase& call) {
     item_begin[s] = total;
     total += static_cast<std::int64_t>(visible_tiles(call.contexts[s], call.window_tokens).tiles) * items;
   }
+  const std::int32_t parts_used = used_parts(total, call.parts);
   DecodeTwinResult result;
   result.out.assign(static_cast<std::size_t>(call.batch) * call.q_heads * call.dims, 0);
   result.lse.assign(static_cast<std::size_t>(call.batch) * call.q_heads, kMinusInfinity);
@@ -139,12 +140,12 @@ DecodeTwinResult predict(const DecodeTwinCase& call) {
       const std::int64_t begin = item_begin[s] + static_cast<std::int64_t>(item) * visible.tiles;
       // The item's pieces, each merged from its warps; then the pieces.
       std::vector<Running> pieces;
-      const ItemParts parts = item_parts(total, call.parts, begin, visible.tiles);
+      const ItemParts parts = item_parts(total, parts_used, begin, visible.tiles);
       for (std::int32_t part = parts.first; part <= parts.last; ++part) {
         const auto from =
-            static_cast<std::int32_t>(std::max(part_begin(total, call.parts, part), begin) - begin);
+            static_cast<std::int32_t>(std::max(part_begin(total, parts_used, part), begin) - begin);
         const auto to = static_cast<std::int32_t>(
-            std::min(part_begin(total, call.parts, part + 1), begin + visible.tiles) - begin);
+            std::min(part_begin(total, parts_used, part + 1), begin + visible.tiles) - begin);
         std::vector<Running> warps;
         for (std::int32_t warp = 0; warp < Order::kWarps; ++warp)
           warps.push_back(predictor.walk(s, q_head, visible, from + warp, to));
@@ -153,8 +154,8 @@ DecodeTwinResult predict(const DecodeTwinCase& call) {
       const Running all = pieces.size() == 1 ? pieces[0] : merged(pieces, call.dims);
       const std::int64_t row = static_cast<std::int64_t>(s) * call.q_heads + q_head;
       for (std::int32_t d = 0; d < call.dims; ++d)
-        result.out[static_cast<std::size_t>(row * call.dims + d)] =
-            predictor.round(exact::divide(all.out[static_cast<std::size_t>(d)], all.l));
+        result.out[static_cast<std::size_t>(row * call.dims + d)] = predictor.round(
+            exact::multiply(all.out[static_cast<std::size_t>(d)], exact::divide(1.0f, all.l)));
       result.lse[static_cast<std::size_t>(row)] =
           exact::multiply(exact::add(all.m, exact::log2_positive(all.l)), Order::kLn2);
     }
