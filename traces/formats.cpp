@@ -162,6 +162,8 @@ const FormatSpec& recognise_trace_format(std::string_view start, const std::stri
     while (*first == ' ' || *first == '\t') ++first;
     const std::string place = name + ":" + std::to_string(line.number) + ":1";
     if (*first != '{') {
+      if (line.text().substr(0, 31) == "version https://git-lfs.github.")
+        throw InputError(place, "a trace", "a git-lfs pointer; the trace itself is still to be fetched");
       std::vector<std::string> columns;
       Fault ignored;
       const FormatSpec* format = split_csv(line, columns, ignored) ? match_csv(columns) : nullptr;

@@ -40,7 +40,7 @@ struct GenerateOptions {
   std::string arrivals = "poisson";
   std::string lengths = "sharegpt";
   double rate = 4.0;                   // requests a second, the mean over the whole trace
-  std::int32_t hash_tokens = 16;       // 0: no hash ids
+  std::int32_t hash_tokens = 512;      // as Mooncake has them; 0: no hash ids
   std::int32_t system_prompts = 8;     // how many there are; 0: none. Prompt k is used half as often as k - 1
                                        // is for k = 1, a third for k = 2, ... (weights 1 / (k + 1))
   std::int32_t system_tokens = 600;    // mean length; each between half and one and a half of it

@@ -74,6 +74,7 @@ struct FormatSpec {
   std::uint32_t required = 0;  // field_bit()s
   TimeKind time_kind = TimeKind::kNumber;
   std::int32_t time_unit = 0;  // a number counts 10^time_unit nanoseconds: 9 seconds, 6 milliseconds
+  bool whole_time = false;     // we write whole numbers only, as the format's publishers do; any are read
   DateStyle date_style = DateStyle::kSevenDigits;
   bool absolute_time = false;          // the first request's time is the origin and is subtracted
   std::int32_t hash_tokens = 0;        // granularity of hash_ids; 0 = none

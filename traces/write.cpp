@@ -116,6 +116,12 @@ void TraceWriter::write_time(std::int64_t arrival_ns, std::string& out) {
     throw InputError("--to " + std::string(format_.name), "times within 292 years of 1970",
                      "one beyond, counted from the origin of the source");
   if (format_.time_kind == TimeKind::kNumber) {
+    if (format_.whole_time) {  // cut towards the past, also before zero
+      const auto unit = static_cast<std::int64_t>(kPowersOfTen[format_.time_unit]);
+      const std::int64_t rest = (time_ns % unit + unit) % unit;
+      cut_time_ += rest != 0 ? 1 : 0;
+      if (time_ns >= INT64_MIN + rest) time_ns -= rest;
+    }
     append_scaled(time_ns, format_.time_unit, out);
     return;
   }

@@ -73,8 +73,8 @@ void describe_output(const TraceWriter& writer, const FormatSpec& format, const 
   for (const Loss& loss : writer.losses())
     fmt::print(print, "  lost: {}, in {} requests\n", loss.what, grouped(loss.requests));
   if (writer.needs_hash_tokens())
-    fmt::print(print, "  ids cover {} tokens each; {} says {}: readers need --hash-tokens {}\n",
-               header.hash_tokens, format.name, format.hash_tokens, header.hash_tokens);
+    fmt::print(print, "  an id covers {} tokens, not {}: readers need --format {} --hash-tokens {}\n",
+               header.hash_tokens, format.hash_tokens, format.name, header.hash_tokens);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ const FormatSpec& mooncake_format() {
                      {"hash_id_scope", Field::kIdScope}};
     format.required = field_bit(Field::kTime) | field_bit(Field::kInput) | field_bit(Field::kOutput);
     format.time_unit = 6;
+    format.whole_time = true;
     format.hash_tokens = 512;
     format.ids_are_prefix_hashes = true;
     return format;

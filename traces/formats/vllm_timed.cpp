@@ -15,6 +15,7 @@ const FormatSpec& vllm_timed_format() {
     format.name = "vllm-timed";
     format.title = "vLLM timed trace JSONL (16-token hashes, seconds)";
     format.time_unit = 9;
+    format.whole_time = false;
     format.hash_tokens = 16;
     format.ids_are_prefix_hashes = false;
     return format;
