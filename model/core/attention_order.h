@@ -14,7 +14,7 @@
 //   l        ((l0 + l1) + (l2 + l3)) + ((l4 + l5) + (l6 + l7)) over g
 //   merge    of the warps of a piece, then of the pieces of an item, each in ascending order:
 //              m = max of all;  f_i = exp2(m_i - m);  O = fma(O_i, f_i, O), from +0;  l likewise
-//   result   out = O / l rounded once to the output type;  lse = (m + log2(l)) * ln 2
+//   result   out = O * (1 / l), then rounded to the output type;  lse = (m + log2(l)) * ln 2
 //
 // fp32 throughout, round to nearest even, nothing contracted but the fmas written here.
 #pragma once
