@@ -226,32 +226,35 @@ void for_each_row(const PagedAttentionCase& problem, const Arithmetic& arithmeti
                   const Visit& visit) {
   validate(problem);
   const std::int64_t dims = problem.keys.layout.dims, value_dims = problem.values.layout.dims;
-  std::vector<AttentionItem> items;
+  AttentionWork work;
   std::int64_t longest = 0;
   for (std::int32_t sequence = 0; sequence < problem.batch(); ++sequence) {
-    append_items(problem, {sequence}, {0, problem.contexts[sequence]}, items);
+    append_work(problem, {sequence}, {0, problem.contexts[sequence]}, work);
     longest = std::max<std::int64_t>(longest, problem.contexts[sequence]);
   }
   const int fitting = workers_within_scratch(execution.threads, Worker::bytes(dims, value_dims, longest));
   const int count =
-      static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(items.size()), 1, fitting));
+      static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(work.items.size()), 1, fitting));
   std::vector<Worker> workers(count, Worker(dims, value_dims));
   const RowBound bound(problem, arithmetic);
-  parallel_for(static_cast<std::int64_t>(items.size()), count, [&](std::int64_t index, int w) {
-    const AttentionItem& item = items[index];
+  parallel_for(static_cast<std::int64_t>(work.items.size()), count, [&](std::int64_t index, int w) {
+    const AttentionItem& item = work.items[index];
+    const AttentionGroup& group = work.groups[item.group];
+    const std::int64_t sequence = group.sequences.front();
+    const std::vector<AttentionRow> rows = rows_of(problem, work, item);
     Worker& worker = workers[w];
     double lse[kRowsAtOnce];
-    attend(problem, item.sequence, item.kv_head, item.tokens, item.rows, worker.scratch, lse);
+    attend(problem, sequence, item.kv_head, group.tokens, rows, worker.scratch, lse);
     const Panel out(worker.scratch.sums.begin(),
-                    worker.scratch.sums.begin() + static_cast<std::int64_t>(item.rows.size()) * value_dims);
-    for (std::size_t r = 0; r < item.rows.size(); ++r) {
+                    worker.scratch.sums.begin() + static_cast<std::int64_t>(rows.size()) * value_dims);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
       const double* row_out = &out[r * value_dims];
       double lse_bound = 0;
       std::fill(worker.bounds.begin(), worker.bounds.end(), 0.0);
       // Rows that see nothing, and rows with a NaN, are compared by class.
       if (std::isfinite(lse[r]))
-        lse_bound = bound.compute(item.sequence, item.kv_head, item.rows[r], row_out, lse[r], worker);
-      visit(w, item.rows[r], row_out, worker.bounds.data(), lse[r], lse_bound);
+        lse_bound = bound.compute(sequence, item.kv_head, rows[r], row_out, lse[r], worker);
+      visit(w, rows[r], row_out, worker.bounds.data(), lse[r], lse_bound);
     }
   });
 }

@@ -13,6 +13,9 @@ namespace {
 
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
+// Rows that are fetched ahead while one is decoded.
+constexpr std::int64_t kRowsAhead = 8;
+
 bool all_finite(const double* values, std::int64_t count) {
   std::uint64_t found = 0;
   for (std::int64_t i = 0; i < count; ++i)
@@ -97,13 +100,21 @@ void gather_tokens(const PagedCacheView& cache, std::int64_t sequence, std::int3
                    std::int64_t begin, std::int64_t count, double* panel, double* scales) {
   const PagedLayout& layout = cache.layout;
   const std::byte* data = static_cast<const std::byte*>(cache.data);
+  const std::int64_t row_bytes = static_cast<std::int64_t>(layout.dims) * layout.element_bytes;
+  const auto row_of = [&](std::int64_t position) {
+    return data + layout.offset(cache.table.block(sequence, position / layout.block_tokens),
+                                static_cast<std::int32_t>(position % layout.block_tokens), kv_head, 0);
+  };
   for (std::int64_t t = 0; t < count; ++t) {
     const std::int64_t position = begin + t;
-    const std::int64_t block = cache.table.block(sequence, position / layout.block_tokens);
-    const std::int32_t slot = static_cast<std::int32_t>(position % layout.block_tokens);
-    decode_row(data + layout.offset(block, slot, kv_head, 0), cache.type, layout.dims,
-               panel + t * layout.dims);
-    scales[t] = cache.scales.at(block, slot, kv_head);
+    // One head's rows lie kilobytes apart (NHD): without a hint every row waits for memory.
+    if (t + kRowsAhead < count) {
+      const std::byte* ahead = row_of(position + kRowsAhead);
+      for (std::int64_t line = 0; line < row_bytes; line += 64) __builtin_prefetch(ahead + line);
+    }
+    decode_row(row_of(position), cache.type, layout.dims, panel + t * layout.dims);
+    scales[t] = cache.scales.at(cache.table.block(sequence, position / layout.block_tokens),
+                                position % layout.block_tokens, kv_head);
   }
 }
 
@@ -166,42 +177,55 @@ void attend(const PagedAttentionCase& problem, std::int64_t sequence, std::int32
   }
 }
 
-void append_items(const PagedAttentionCase& problem, const std::vector<std::int32_t>& sequences,
-                  const TokenRange& tokens, std::vector<AttentionItem>& items) {
-  const std::int64_t group = problem.q.shape[1] / problem.keys.layout.heads;
-  for (std::int32_t kv_head = 0; kv_head < problem.keys.layout.heads; ++kv_head) {
-    AttentionItem item{sequences.front(), kv_head, tokens, {}};
-    for (const std::int32_t sequence : sequences)
-      for (std::int64_t query = problem.q_begin[sequence]; query < problem.q_begin[sequence + 1]; ++query) {
-        const TokenRange visible = visible_tokens(problem, sequence, query);
-        for (std::int64_t g = 0; g < group; ++g) {
-          item.rows.push_back({query, kv_head * group + g, visible});
-          if (static_cast<std::int64_t>(item.rows.size()) < kRowsAtOnce) continue;
-          items.push_back(item);
-          item.rows.clear();
-        }
-      }
-    if (!item.rows.empty()) items.push_back(std::move(item));
+void append_work(const PagedAttentionCase& problem, const std::vector<std::int32_t>& sequences,
+                 const TokenRange& tokens, AttentionWork& work) {
+  AttentionGroup group{sequences, {}, tokens};
+  std::int64_t queries = 0;
+  for (const std::int32_t sequence : sequences) {
+    queries += problem.q_begin[sequence + 1] - problem.q_begin[sequence];
+    group.query_ends.push_back(queries);
   }
+  const std::int64_t rows = queries * (problem.q.shape[1] / problem.keys.layout.heads);
+  const std::int32_t index = static_cast<std::int32_t>(work.groups.size());
+  for (std::int32_t kv_head = 0; kv_head < problem.keys.layout.heads; ++kv_head)
+    for (std::int64_t begin = 0; begin < rows; begin += kRowsAtOnce)
+      work.items.push_back({index, kv_head, begin, std::min(begin + kRowsAtOnce, rows)});
+  work.groups.push_back(std::move(group));
 }
 
-void run_items(const PagedAttentionCase& problem, const std::vector<AttentionItem>& items,
-               const ResultView<3>& out, const ResultView<2>& lse, const Execution& execution) {
+std::vector<AttentionRow> rows_of(const PagedAttentionCase& problem, const AttentionWork& work,
+                                  const AttentionItem& item) {
+  const AttentionGroup& group = work.groups[item.group];
+  const std::int64_t ratio = problem.q.shape[1] / problem.keys.layout.heads;
+  std::vector<AttentionRow> rows;
+  std::size_t place = 0;
+  for (std::int64_t row = item.row_begin; row < item.row_end; ++row) {
+    const std::int64_t nth = row / ratio;
+    while (nth >= group.query_ends[place]) ++place;
+    const std::int32_t sequence = group.sequences[place];
+    const std::int64_t query = problem.q_begin[sequence + 1] - (group.query_ends[place] - nth);
+    rows.push_back({query, item.kv_head * ratio + row % ratio, visible_tokens(problem, sequence, query)});
+  }
+  return rows;
+}
+
+void run_work(const PagedAttentionCase& problem, const AttentionWork& work, const ResultView<3>& out,
+              const ResultView<2>& lse, const Execution& execution) {
   const std::int64_t dims = problem.keys.layout.dims, value_dims = problem.values.layout.dims;
+  const std::int64_t items = static_cast<std::int64_t>(work.items.size());
   const int fitting = workers_within_scratch(execution.threads, AttentionScratch::bytes(dims, value_dims));
-  const int workers =
-      static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(items.size()), 1, fitting));
+  const int workers = static_cast<int>(std::clamp<std::int64_t>(items, 1, fitting));
   std::vector<AttentionScratch> scratch(workers, AttentionScratch(dims, value_dims));
-  parallel_for(static_cast<std::int64_t>(items.size()), workers, [&](std::int64_t index, int worker) {
-    const AttentionItem& item = items[index];
+  parallel_for(items, workers, [&](std::int64_t index, int worker) {
+    const AttentionItem& item = work.items[index];
+    const AttentionGroup& group = work.groups[item.group];
+    const std::vector<AttentionRow> rows = rows_of(problem, work, item);
     double part[kRowsAtOnce];
-    attend(problem, item.sequence, item.kv_head, item.tokens, item.rows, scratch[worker], part);
-    for (std::size_t r = 0; r < item.rows.size(); ++r) {
-      const AttentionRow& row = item.rows[r];
-      // A result's last axis is contiguous (begin_attention checked it).
-      merge_row(out.address({row.query, row.head, 0}), *lse.address({row.query, row.head}),
+    attend(problem, group.sequences.front(), item.kv_head, group.tokens, rows, scratch[worker], part);
+    // A result's last axis is contiguous (begin_attention checked it).
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      merge_row(out.address({rows[r].query, rows[r].head, 0}), *lse.address({rows[r].query, rows[r].head}),
                 &scratch[worker].sums[r * value_dims], part[r], value_dims);
-    }
   });
 }
 

@@ -14,7 +14,7 @@
 
 namespace assay {
 
-inline constexpr std::int64_t kTileTokens = 256;
+inline constexpr std::int64_t kTileTokens = 128;
 // Rows that share one decoded tile at most.
 inline constexpr std::int64_t kRowsAtOnce = 128;
 
@@ -52,20 +52,33 @@ void attend(const PagedAttentionCase& problem, std::int64_t sequence, std::int32
             const TokenRange& tokens, const std::vector<AttentionRow>& rows, AttentionScratch& scratch,
             double* lse);
 
-// Work items of a set of sequences: (KV head, at most kRowsAtOnce rows) pairs that cover all query rows.
-struct AttentionItem {
-  std::int64_t sequence = 0;  // whose tables lead to the tokens
-  std::int32_t kv_head = 0;
+// The work of an operation: groups of sequences that read the same tokens, cut into items of at most
+// kRowsAtOnce rows. Rows are made by the worker that needs them, so that a prefill of a hundred thousand
+// queries holds no list of its rows.
+struct AttentionGroup {
+  std::vector<std::int32_t> sequences;   // the first one's tables lead to the tokens
+  std::vector<std::int64_t> query_ends;  // inclusive prefix sum of the sequences' queries
   TokenRange tokens;
-  std::vector<AttentionRow> rows;
 };
-// Appends items for all queries of `sequences` over `tokens`, read through the first one's tables.
-void append_items(const PagedAttentionCase& problem, const std::vector<std::int32_t>& sequences,
-                  const TokenRange& tokens, std::vector<AttentionItem>& items);
+struct AttentionItem {
+  std::int32_t group = 0, kv_head = 0;
+  std::int64_t row_begin = 0,
+               row_end = 0;  // rows of the KV head: query * (Hq / Hkv) + place in the head group
+};
+struct AttentionWork {
+  std::vector<AttentionGroup> groups;
+  std::vector<AttentionItem> items;
+};
+
+// All queries of `sequences` over `tokens`.
+void append_work(const PagedAttentionCase& problem, const std::vector<std::int32_t>& sequences,
+                 const TokenRange& tokens, AttentionWork& work);
+[[nodiscard]] std::vector<AttentionRow> rows_of(const PagedAttentionCase& problem, const AttentionWork& work,
+                                                const AttentionItem& item);
 
 // Runs items (disjoint rows) and merges each row into (out, lse).
-void run_items(const PagedAttentionCase& problem, const std::vector<AttentionItem>& items,
-               const ResultView<3>& out, const ResultView<2>& lse, const Execution& execution);
+void run_work(const PagedAttentionCase& problem, const AttentionWork& work, const ResultView<3>& out,
+              const ResultView<2>& lse, const Execution& execution);
 
 // validate() plus the shapes of the results; then out = 0 and lse = -inf everywhere.
 void begin_attention(const PagedAttentionCase& problem, const ResultView<3>& out, const ResultView<2>& lse);

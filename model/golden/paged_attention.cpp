@@ -116,10 +116,10 @@ void validate(const PagedAttentionCase& problem) {
 AttentionReport paged_attention(const PagedAttentionCase& problem, const ResultView<3>& out,
                                 const ResultView<2>& lse, const Execution& execution) {
   begin_attention(problem, out, lse);
-  std::vector<AttentionItem> items;
+  AttentionWork work;
   for (std::int32_t sequence = 0; sequence < problem.batch(); ++sequence)
-    append_items(problem, {sequence}, {0, problem.contexts[sequence]}, items);
-  run_items(problem, items, out, lse, execution);
+    append_work(problem, {sequence}, {0, problem.contexts[sequence]}, work);
+  run_work(problem, work, out, lse, execution);
   return report_of(out, lse);
 }
 

@@ -19,11 +19,13 @@ struct FixedBlocking {
 };
 void fix_blocking() { static const FixedBlocking once; }
 
-template <typename Values>
-Eight exponentials_of(const Values& values, double shift) {
+Eight exponentials_of(const Eight& values, double shift) {
+  Eight result = (values - shift).exp();
   // Eigen clamps the argument near -709 and then returns a tiny positive number; the select keeps
-  // "sees nothing" exactly zero.
-  return (values == -std::numeric_limits<double>::infinity()).select(0.0, (values - shift).exp());
+  // "sees nothing" exactly zero. (A select inside the expression would make Eigen go one by one.)
+  for (int i = 0; i < 8; ++i)
+    result[i] = values[i] == -std::numeric_limits<double>::infinity() ? 0.0 : result[i];
+  return result;
 }
 
 }  // namespace

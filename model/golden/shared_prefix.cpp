@@ -73,24 +73,24 @@ AttentionReport cascade_attention(const PagedAttentionCase& problem, const Resul
   begin_attention(problem, out, lse);
   const std::int64_t block_tokens = problem.keys.layout.block_tokens;
   std::vector<std::int64_t> covered(problem.batch(), 0);  // tokens done, per sequence
-  std::vector<AttentionItem> items;
+  AttentionWork work;
   std::int32_t level = 0;
   for (const SharedSegment& segment : find_shared_prefixes(problem, max_levels)) {
     if (segment.level != level) {  // rows of one level are disjoint; levels follow each other
-      run_items(problem, items, out, lse, execution);
-      items.clear();
+      run_work(problem, work, out, lse, execution);
+      work = {};
       level = segment.level;
     }
-    append_items(problem, segment.sequences,
-                 {segment.block_begin * block_tokens, segment.block_end * block_tokens}, items);
+    append_work(problem, segment.sequences,
+                {segment.block_begin * block_tokens, segment.block_end * block_tokens}, work);
     for (const std::int32_t sequence : segment.sequences)
       covered[sequence] = segment.block_end * block_tokens;
   }
-  run_items(problem, items, out, lse, execution);
-  items.clear();
+  run_work(problem, work, out, lse, execution);
+  work = {};
   for (std::int32_t sequence = 0; sequence < problem.batch(); ++sequence)
-    append_items(problem, {sequence}, {covered[sequence], problem.contexts[sequence]}, items);
-  run_items(problem, items, out, lse, execution);
+    append_work(problem, {sequence}, {covered[sequence], problem.contexts[sequence]}, work);
+  run_work(problem, work, out, lse, execution);
   return report_of(out, lse);
 }
 
