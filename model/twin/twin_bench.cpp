@@ -2,11 +2,13 @@
 // D elements each. docs/twin.md holds the measured figures.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "model/core/philox.h"
 #include "model/twin/fp8_scores.h"
+#include "model/twin/half_steps.h"
 #include "model/twin/mqa_logits_twin.h"
 #include "model/twin/tensor_core.h"
 
@@ -55,6 +57,57 @@ void score_path(benchmark::State& state, ScorePath path) {
 BENCHMARK_CAPTURE(score_path, portable, ScorePath::kPortable)->Arg(128);
 BENCHMARK_CAPTURE(score_path, avx2, ScorePath::kAvx2)->Arg(32)->Arg(64)->Arg(128);
 BENCHMARK_CAPTURE(score_path, avx512, ScorePath::kAvx512)->Arg(32)->Arg(64)->Arg(128);
+
+// The bf16 step over a tile of 128 lanes and 128 k: items are products of one lane with one shared row.
+template <typename Format>
+void half_tile(benchmark::State& state) {
+  constexpr int kLanes = 128, kDepth = 128;
+  const RandomStream random(1, "half");
+  std::vector<typename Format::Code> codes, shared;
+  for (std::uint64_t i = 0; i < kLanes * kDepth; ++i)
+    codes.push_back(Format::encode(static_cast<double>(random.normal(i))));
+  for (std::uint64_t i = 0; i < kDepth; ++i)
+    shared.push_back(Format::encode(static_cast<double>(random.normal(i + 99999))));
+  std::vector<const typename Format::Code*> rows;
+  for (int k = 0; k < kDepth; ++k) rows.push_back(codes.data() + k * kLanes);
+  HalfTile<Format> tile;
+  tile.load_rows(rows.data(), kDepth, kLanes);
+  std::vector<float> accumulators(kLanes);
+  for (auto _ : state) {
+    std::fill(accumulators.begin(), accumulators.end(), 0.0f);
+    tile.accumulate(shared.data(), accumulators.data());
+    benchmark::DoNotOptimize(accumulators.data());
+  }
+  state.SetItemsProcessed(state.iterations() * kLanes);
+}
+
+template <typename Format>
+void half_tile_load(benchmark::State& state) {
+  constexpr int kLanes = 128, kDepth = 128;
+  const RandomStream random(1, "half");
+  std::vector<typename Format::Code> codes;
+  for (std::uint64_t i = 0; i < kLanes * kDepth; ++i)
+    codes.push_back(Format::encode(static_cast<double>(random.normal(i))));
+  std::vector<const typename Format::Code*> rows;
+  for (int k = 0; k < kDepth; ++k) rows.push_back(codes.data() + k * kLanes);
+  HalfTile<Format> tile;
+  for (auto _ : state) {
+    tile.load_lanes(rows.data(), kDepth, kLanes);
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * kLanes);
+}
+BENCHMARK_TEMPLATE(half_tile, Bf16);
+BENCHMARK_TEMPLATE(half_tile_load, Bf16);
+BENCHMARK_TEMPLATE(half_tile, Fp16);
+
+template <typename Format>
+void half_slow_reference(benchmark::State& state) {
+  std::vector<typename Format::Code> a(128, Format::encode(1.7)), b(128, Format::encode(-0.3));
+  for (auto _ : state) benchmark::DoNotOptimize(tensor_core_dot<Format>(a.data(), b.data(), 128));
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK_TEMPLATE(half_slow_reference, Bf16);
 
 // The whole twin on a paged batch, as a verification uses it: gathering, decoding, scores, epilogue.
 void paged_twin(benchmark::State& state) {
