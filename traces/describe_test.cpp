@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <vector>
 
 #include "model/core/philox.h"
 #include "traces/open.h"
+#include "traces/testing.h"
 
 namespace assay {
 namespace {
@@ -19,11 +19,6 @@ TraceStatistics statistics_of(TraceReader& trace) {
   while (trace.next(request)) statistics.add(request, trace.header().hash_tokens);
   statistics.finish();
   return statistics;
-}
-
-std::string recorded(const char* file) {
-  const char* directory = std::getenv("ASSAY_TRACES");
-  return directory == nullptr ? "" : std::string(directory) + "/" + file;
 }
 
 double ratio(std::int64_t part, std::int64_t whole) {
@@ -60,7 +55,7 @@ TEST(Describe, EveryDefinitionOfAHitGivesItsOwnNumber) {
 }
 
 TEST(Describe, TheKnownNumbersOfTheConversationTraceAreReproduced) {
-  const std::string path = recorded("mooncake_conversation.jsonl");
+  const std::string path = recorded_path("mooncake_conversation.jsonl");
   if (path.empty()) GTEST_SKIP() << "set ASSAY_TRACES to the folder of recorded traces";
   const TraceStatistics s = statistics_of(*open_trace(path));
   EXPECT_EQ(s.requests, 12031);
@@ -86,7 +81,7 @@ TEST(Describe, TheKnownNumbersOfTheConversationTraceAreReproduced) {
 }
 
 TEST(Describe, TheKnownNumbersOfTheSyntheticTraceAreReproduced) {
-  const std::string path = recorded("mooncake_synthetic.jsonl");
+  const std::string path = recorded_path("mooncake_synthetic.jsonl");
   if (path.empty()) GTEST_SKIP() << "set ASSAY_TRACES to the folder of recorded traces";
   const TraceStatistics s = statistics_of(*open_trace(path));
   EXPECT_EQ(s.requests, 3993);

@@ -161,9 +161,11 @@ bool JsonCursor::decimal(Decimal& out, const char* what) {
     p_ = behind;
     return true;
   }
-  // Nothing of a number there: it is another type. Else the number itself is broken.
-  if (stop != p_) p_ = stop;
-  return fail_here(stop == p_ && *p_ != '-' ? "type" : "syntax", what);
+  // The start of another kind of value is a wrong type; anything else is no JSON.
+  const bool other_type =
+      stop == p_ && p_ < line_.end && std::strchr("\"{[tfn", *p_) != nullptr && *p_ != '\0';
+  p_ = stop;
+  return fail_here(other_type ? "type" : "syntax", what);
 }
 
 bool JsonCursor::integer(std::int64_t& out, const char* what) {
