@@ -117,8 +117,8 @@ TYPED_TEST(Fp8Scores, EveryPairOfCodesIsRightInEveryPath) {
   for (unsigned i = 0; i < 256; ++i) {
     for (unsigned first = 0; first < 256; first += kTileTokens) {
       Problem problem{3, 64, {}, {}};
-      problem.queries.assign(static_cast<std::size_t>(problem.heads * problem.dims), 0);
-      problem.keys.assign(static_cast<std::size_t>(kTileTokens * problem.dims), 0);
+      problem.queries.assign(problem.heads * problem.dims, 0);
+      problem.keys.assign(kTileTokens * problem.dims, 0);
       for (int head = 0; head < 3; ++head) {
         std::uint8_t* query = problem.queries.data() + head * problem.dims;
         query[5] = static_cast<std::uint8_t>(i);

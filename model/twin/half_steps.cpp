@@ -149,7 +149,7 @@ void HalfTile<Format>::resize(int depth, int lanes) {
 
 template <typename Format>
 std::size_t HalfTile<Format>::padded() const {
-  return static_cast<std::size_t>((lanes_ + kChunk - 1) / kChunk * kChunk);
+  return (lanes_ + kChunk - 1) / kChunk * kChunk;
 }
 
 // Fills value, exponent and special from the codes, in loops that vectorise. A code's bits moved under

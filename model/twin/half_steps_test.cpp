@@ -62,12 +62,12 @@ TYPED_TEST(HalfSteps, RowsAndLanesAreTheSameTileAndStepsRunInTheOrderOfK) {
   const RandomStream random(4, "half tiles");
   for (const int lanes : {1, 8, 16, 64, 100, 128}) {
     constexpr int kDepth = 64;
-    std::vector<Code> codes(static_cast<std::size_t>(kDepth * lanes)), transposed(codes.size()), shared;
+    std::vector<Code> codes(kDepth * lanes), transposed(codes.size()), shared;
     for (int k = 0; k < kDepth; ++k) {
       for (int lane = 0; lane < lanes; ++lane) {
-        const auto at = static_cast<std::size_t>(k * lanes + lane);
+        const auto at = static_cast<std::size_t>(k) * lanes + lane;
         codes[at] = TypeParam::encode(static_cast<double>(random.normal(at)) * (k % 3 ? 1 : 1e-3));
-        transposed[static_cast<std::size_t>(lane * kDepth + k)] = k == 17 ? Code{0} : codes[at];
+        transposed[lane * kDepth + k] = k == 17 ? Code{0} : codes[at];
       }
       shared.push_back(
           TypeParam::encode(static_cast<double>(random.normal(static_cast<std::uint64_t>(k) + 90000))));

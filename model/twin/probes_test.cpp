@@ -91,8 +91,8 @@ TEST(StepProbes, RandomStepsAreTheSameForTheSameSeedAndHoldNoSpecials) {
 }
 
 TEST(StepProbes, APairThatNoStepTakesIsRefused) {
-  EXPECT_THROW(step_probes({ElementType::kE4M3, ElementType::kBf16}), InputError);
-  EXPECT_THROW(step_probes({ElementType::kBf16, ElementType::kFp16}), InputError);
+  EXPECT_THROW(static_cast<void>(step_probes({ElementType::kE4M3, ElementType::kBf16})), InputError);
+  EXPECT_THROW(static_cast<void>(step_probes({ElementType::kBf16, ElementType::kFp16})), InputError);
 }
 
 }  // namespace

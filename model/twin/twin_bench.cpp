@@ -38,8 +38,8 @@ void score_path(benchmark::State& state, ScorePath path) {
   }
   constexpr int kHeads = 64;
   const int dims = static_cast<int>(state.range(0));
-  const auto q = random_codes(static_cast<std::size_t>(kHeads * dims), "q");
-  const auto k = random_codes(static_cast<std::size_t>(kTileTokens * dims), "k");
+  const auto q = random_codes(kHeads * dims, "q");
+  const auto k = random_codes(kTileTokens * dims, "k");
   std::array<const std::uint8_t*, kTileTokens> keys;
   for (int t = 0; t < kTileTokens; ++t)
     keys[static_cast<std::size_t>(t)] = k.data() + static_cast<std::ptrdiff_t>(t) * dims;
