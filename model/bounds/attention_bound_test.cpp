@@ -96,6 +96,25 @@ TEST(AttentionBound, TheCorrectKernelIsFlaggedOnNoLane) {
     }
 }
 
+TEST(AttentionBound, TheCorrectKernelIsFlaggedForNoCacheTypeRatioOrOrder) {
+  for (const ElementType type : {ElementType::kFp32, ElementType::kFp16, ElementType::kE4M3})
+    for (const AttentionLane lane : kAttentionLanes) {
+      AttentionShape shape = shape_of(700, 4, 1);
+      shape.kv_heads = 2;
+      shape.dims = 64;
+      shape.block_tokens = 16;
+      shape.type = type;
+      shape.order = PagedOrder::kHnd;
+      shape.combined_tables = true;
+      const JudgedLane judged(lane, shape);
+      const KernelOutput got = EmulatedAttention(judged.lane_case).run(AttentionBug::kNone);
+      EXPECT_TRUE(judged.judge_out(got).passed())
+          << name_of(type) << " " << name_of(lane) << ": " << judged.judge_out(got).summary();
+      EXPECT_TRUE(judged.judge_lse(got).passed())
+          << name_of(type) << " " << name_of(lane) << ": " << judged.judge_lse(got).summary();
+    }
+}
+
 // fp8 P: the output alone is nearly blind on gaussian inputs, so other lanes must see.
 TEST(AttentionBound, WithFp8ProbabilitiesTheCorrectKernelIsFlaggedOnNoLane) {
   for (const double p_scale : {1.0, 256.0}) {

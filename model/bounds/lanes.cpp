@@ -59,9 +59,11 @@ struct MqaDraw {
   RandomStream q_powers = q_stream.child(1), key_powers = key_stream.child(1);
   RandomStream scale_stream = random.child(kScales), weight_stream = random.child(kWeights);
   int qk_limit = 7;
+  std::int64_t odd_weights = 512;  // 1, 3, ... 1023
 
   MqaDraw(MqaLane lane_, const MqaShape& shape_, std::uint64_t seed)
       : lane(lane_), shape(shape_), random(seed, std::string("mqa lane ") + name_of(lane_)) {
+    while (odd_weights > 1 && 2 * odd_weights * shape.dims * shape.heads > 1 << 24) odd_weights /= 2;
     while (qk_limit > 1 && qk_limit * qk_limit * shape.dims >= 1 << 13) --qk_limit;
   }
   // head is -1 for a key; slot is the key's physical slot.
@@ -106,7 +108,7 @@ struct MqaDraw {
       case MqaLane::kExactQk:  // a quarter of the heads
         return stream.below(index, 4) != 0 ? 0.0f : stream.u32(index) % 2 ? 1.0f : -1.0f;
       case MqaLane::kExactW: {  // odd, ten bits: no shorter format holds them
-        const float magnitude = static_cast<float>(2 * stream.below(index, 512) + 1);
+        const float magnitude = static_cast<float>(2 * stream.below(index, odd_weights) + 1);
         return stream.child(1).u32(index) % 2 ? magnitude : -magnitude;
       }
       case MqaLane::kAddress: return head < 24 ? static_cast<float>(detail::power_of_two(head)) : 0.0f;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <vector>
 
 #include "model/core/paged_layout.h"
@@ -60,6 +61,24 @@ TEST(ScheduleMetadata, CoversEveryUnitOnceInNearlyEqualParts) {
       ASSERT_EQ(sum, total);
     }
   }
+}
+
+// The canaries: schedules that skip, repeat or overrun a unit must not look like a cover.
+TEST(ScheduleMetadata, ABrokenScheduleIsCaught) {
+  const std::vector<std::int32_t> lengths{200, 0, 64, 500};
+  const std::vector<UnitPoint> right = schedule_metadata(view_of(lengths), 64, 5);
+  const auto total_of = [&](const std::vector<UnitPoint>& starts) {
+    const std::vector<std::int64_t> sizes = part_sizes(lengths, 64, starts);
+    return sizes.size() == 5 ? std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) : -1;
+  };
+  EXPECT_EQ(total_of(right), 13);
+  std::vector<UnitPoint> skips = right, backwards = right, overruns = right;
+  skips.front() = {0, 1};
+  std::swap(backwards[1], backwards[2]);
+  overruns[2] = {0, 4};  // sequence 0 has four units: 0 to 3
+  EXPECT_EQ(total_of(skips), 12);
+  EXPECT_EQ(total_of(backwards), -1);
+  EXPECT_EQ(total_of(overruns), -1);
 }
 
 TEST(ScheduleMetadata, EqualsTheVocabularysBinarySearchPointByPoint) {

@@ -9,7 +9,7 @@
 // Sequences share a block when all ids up to and including it agree, in the K table and in the V
 // table; only blocks that are full in every member count. cascade_attention is paged_attention by
 // another order of work: every shared segment once for all its members' queries, then each sequence's
-// own rest, merged. Both agree within cascade_residual() (docs/golden.md).
+// own rest, merged. Both agree within cascade_residual().
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,14 @@ struct SharedSegment {
     std::int32_t max_levels = std::numeric_limits<std::int32_t>::max());
 [[nodiscard]] std::vector<SharedSegment> find_shared_prefixes(
     const PagedAttentionCase& problem, std::int32_t max_levels = std::numeric_limits<std::int32_t>::max());
+
+// How far plain and cascade may differ, for lse, and for out relative to the largest |v| of the row. Both
+// compute the same scores, each within (D + 8) 2^-53 A of the exact one (A: the largest
+// softmax_scale * sum_d |q k| of the row), and add the same n terms in another order:
+//   2 * 2^-53 * (2 (D + 12) A + n + 64)
+[[nodiscard]] constexpr double cascade_residual(std::int64_t dims, std::int64_t tokens, double largest_size) {
+  return 0x1p-52 * (2 * static_cast<double>(dims + 12) * largest_size + static_cast<double>(tokens) + 64);
+}
 
 AttentionReport cascade_attention(const PagedAttentionCase& problem, const ResultView<3>& out,
                                   const ResultView<2>& lse, const Execution& execution,
