@@ -102,9 +102,15 @@ void print_text(std::FILE* out, const std::string& name, const TraceReader& trac
   fmt::print(out, "{}: {}{}{}, {} requests{}\n", name, trace.header().format,
              *trace.compression() != '\0' ? " in " : "", trace.compression(), grouped(s.requests),
              complete ? "" : " (interrupted: of the part that was read)");
-  if (trace.bad_count() > 0)
-    fmt::print(out, "{} malformed lines skipped; the first is line {}\n", grouped(trace.bad_count()),
-               trace.bad_lines().front().line);
+  if (trace.bad_count() > 0) {
+    fmt::print(out, "{} malformed lines skipped\n", grouped(trace.bad_count()));
+    for (std::size_t i = 0; i < std::min<std::size_t>(trace.bad_lines().size(), 10); ++i) {
+      const BadLine& bad = trace.bad_lines()[i];
+      fmt::print(out, "  {}:{}:{}: expected {}, got {}\n", name, bad.line, bad.fault.column,
+                 bad.fault.expected, bad.fault.got);
+    }
+    if (trace.bad_count() > 10) fmt::print(out, "  ... (all are counted; assay trace lint lists them)\n");
+  }
   if (s.requests == 0) return;
 
   headline("tokens per request");
