@@ -82,6 +82,34 @@ TEST(AttentionBound, GaussianInputsKillAllThirteenBugs) {
   }
 }
 
+// Why there is a bound at all: at this length the usual absolute and relative 1e-2 forgives most of the
+// bugs, and the loosest of the three classic levels forgives some.
+TEST(AttentionBound, TheUsualTolerancesForgiveBugsThatTheBoundKills) {
+  const JudgedLane judged(AttentionLane::kGaussian, shape_of(kTokens));
+  const EmulatedAttention kernel(judged.lane_case);
+  int killed_by_bound = 0, killed_by_allclose = 0, killed_by_loose = 0;
+  for (const AttentionBug bug : testing::kAttentionBugs) {
+    const KernelOutput got = kernel.run(bug);
+    ToleranceReport tolerance;
+    bool close = true;
+    for (std::size_t i = 0; i < judged.out.size(); ++i) {
+      const double value = Bf16::decode(got.out[i]);
+      tolerance.add(judged.out[i], value);
+      close = close && std::fabs(value - judged.out[i]) <= 1e-2 + 1e-2 * std::fabs(judged.out[i]);
+    }
+    killed_by_bound += !judged.judge_out(got).passed();
+    killed_by_allclose += !close;
+    killed_by_loose += tolerance.mismatches(2) > 0;
+    std::printf("%-32s allclose 1e-2 %-5s loose %lld of %lld\n", name_of(bug), close ? "-" : "kill",
+                static_cast<long long>(tolerance.mismatches(2)), static_cast<long long>(tolerance.count()));
+  }
+  EXPECT_EQ(killed_by_bound, 13);
+  EXPECT_LT(killed_by_allclose, killed_by_bound);
+  EXPECT_LE(killed_by_loose, killed_by_bound);
+  std::printf("killed of 13: bound %d, allclose 1e-2 %d, loose %d\n", killed_by_bound, killed_by_allclose,
+              killed_by_loose);
+}
+
 TEST(AttentionBound, TheCorrectKernelIsFlaggedOnNoLane) {
   for (const AttentionLane lane : kAttentionLanes)
     for (const std::int32_t tokens : {std::int32_t{1000}, kTokens}) {
