@@ -13,7 +13,7 @@
 //   e4m3, e5m2            32          13           13   2,000,000 random steps for each of the four pairs
 //   bf16, fp16            16          25           23   2,000,000 random steps each
 //
-// mma.sync.m16n8k16 on bf16 and fp16 is the same step (1,000,000 each); mma.sync on fp8 is not.
+// mma.sync.m16n8k16 on bf16 and fp16 is the same step (2,000,000 each); mma.sync on fp8 is not.
 //
 // A subnormal operand has significand 0.mmm and the smallest normal exponent; it is not normalised
 // either. A dot product is a chain of steps in the order of K; the first accumulator is +0.
