@@ -4,10 +4,12 @@
 
 namespace assay::tools {
 
+void register_replay(Registry& registry);
 void register_schedule(Registry& registry);
 void register_trace(Registry& registry);
 
 void register_all(Registry& registry) {
+  register_replay(registry);
   register_schedule(registry);
   register_trace(registry);
 }

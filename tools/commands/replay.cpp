@@ -1,0 +1,416 @@
+// assay replay: a recorded trace through an engine's allocator, or its order through a flat cache.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/core/check.h"
+#include "sim/cache/cache_replay.h"
+#include "sim/engine/replay.h"
+#include "tools/commands/command.h"
+#include "tools/commands/replay_json.h"
+#include "tools/commands/replay_steps.h"
+#include "tools/commands/trace_actions.h"
+#include "tools/terminal/bars.h"
+#include "traces/open.h"
+#include "traces/sample.h"
+
+namespace assay::tools {
+namespace {
+
+constexpr std::int32_t kMostBlocks = 1 << 28;
+
+struct Options {
+  CommonOptions common;
+  TraceInput input;
+  std::string mode = "serve", engine = "vllm-v1", clock = "fixed:25", admission = "whole-prompt",
+              evict = "lru";
+  std::string model, steps_path;
+  std::vector<std::string> planners{"assay", "deepgemm", "flashmla", "one-cta-per-sequence"};
+  std::int64_t blocks = -1;
+  double pool_gib = 0;
+  std::int64_t block_tokens = 0, token_budget = 8192, long_prefill_tokens = 0, window_tokens = 0, limit = 0;
+  std::int64_t series_points = 512;
+  std::int32_t max_sequences = 256, parts = kH200SmCount;
+  double watermark = 0;
+  bool no_prefix_caching = false, check = false, find_pool = false, knee = false;
+};
+
+std::unique_ptr<TraceReader> open_source(const Options& options) {
+  OpenOptions open = open_options(options.input);
+  if (!options.input.path.empty()) return open_trace(options.input.path, open);
+  return open_trace_in_memory(std::string(sample_trace()), std::string(kSampleTraceName), open);
+}
+
+std::string trace_name(const Options& options) {
+  if (options.input.path.empty()) return std::string(kSampleTraceName);
+  return options.input.path == "-" ? "-" : std::filesystem::path(options.input.path).filename().string();
+}
+
+std::int32_t pool_blocks(const Options& options, std::int64_t block_tokens) {
+  if (options.blocks >= 0 && options.pool_gib > 0)
+    throw InputError("--blocks and --pool-gib", "one of them", "both");
+  if (options.pool_gib > 0) {
+    if (options.model.empty())
+      throw InputError("--pool-gib", "--model, which says how large a token is", "none");
+    const ModelSpec& model = model_named(options.model, "--model");
+    const double bytes = options.pool_gib * 1024 * 1024 * 1024;
+    const double blocks = std::floor(bytes / static_cast<double>(model.kv_bytes_per_token() * block_tokens));
+    if (blocks < 2 || blocks > kMostBlocks)
+      throw InputError("--pool-gib", "room for 2 to 2^28 blocks", fmt::format("room for {:.0f}", blocks));
+    return static_cast<std::int32_t>(blocks);
+  }
+  if (options.blocks > kMostBlocks)
+    throw InputError("--blocks", "at most 2^28", std::to_string(options.blocks));
+  return options.blocks >= 0 ? static_cast<std::int32_t>(options.blocks) : 20000;
+}
+
+ReplayOptions replay_options(const Options& options) {
+  ReplayOptions replay;
+  SchedulerOptions& s = replay.scheduler;
+  if (options.engine != "vllm-v1") throw InputError("--engine", "vllm-v1", "'" + options.engine + "'");
+  const std::int64_t block_tokens = options.block_tokens == 0 ? 16 : options.block_tokens;
+  if (block_tokens < 1 || block_tokens > 1 << 20)
+    throw InputError("--block-tokens", "1 to 2^20", std::to_string(block_tokens));
+  s.block_tokens = static_cast<std::int32_t>(block_tokens);
+  s.blocks = pool_blocks(options, block_tokens);
+  s.token_budget = options.token_budget;
+  s.max_sequences = options.max_sequences;
+  s.long_prefill_tokens = options.long_prefill_tokens;
+  s.watermark = options.watermark;
+  if (options.window_tokens < 0 || options.window_tokens > 1 << 30)
+    throw InputError("--window", "0 (none) to 2^30 tokens", std::to_string(options.window_tokens));
+  s.window_tokens = static_cast<std::int32_t>(options.window_tokens);
+  if (options.admission != "whole-prompt" && options.admission != "first-chunk")
+    throw InputError("--admission", "whole-prompt or first-chunk", "'" + options.admission + "'");
+  s.whole_prompt_admission = options.admission == "whole-prompt";
+  s.prefix_caching = !options.no_prefix_caching;
+  replay.clock = StepClock::parse(options.clock);
+  replay.planners = options.planners;
+  if (options.planners == std::vector<std::string>{"none"}) replay.planners.clear();
+  for (const std::string& name : replay.planners) (void)planner_named(name);
+  if (options.parts < 1 || options.parts > 4096)
+    throw InputError("--parts", "1 to 4096 SMs", std::to_string(options.parts));
+  replay.parts = options.parts;
+  if (options.series_points < 0 || options.series_points > 100'000)
+    throw InputError("--series-points", "0 to 100000", std::to_string(options.series_points));
+  replay.series_points = options.series_points;
+  if (options.limit < 0)
+    throw InputError("--limit", "0 (all) or more requests", std::to_string(options.limit));
+  replay.limit_requests = options.limit;
+  replay.check_every_step = options.check;
+  replay.interrupted = &interrupted;
+  return replay;
+}
+
+ReplayConfig config_of(const Options& options, const TraceReader& reader) {
+  ReplayConfig config;
+  config.trace = trace_name(options);
+  config.format = reader.header().format;
+  config.hash_tokens = reader.header().hash_tokens;
+  config.engine = options.engine;
+  config.seed = options.common.seed;
+  return config;
+}
+
+struct Run {
+  ReplayResult result;
+  ReplayConfig config;
+  std::int64_t bad_lines = 0;
+};
+
+Run run_once(const Options& options, const ReplayOptions& replay, StepDump* steps) {
+  const std::unique_ptr<TraceReader> reader = open_source(options);
+  TraceProgress progress(options.input.path, options.limit > 0 ? options.limit : -1, !options.common.quiet);
+  StepObserver observe;
+  if (steps != nullptr) observe = [&](const StepView& view) { steps->write(view); };
+  Run run;
+  run.result = replay_serving(*reader, replay, observe, [&](std::int64_t finished) {
+    (void)progress.tick(finished, reader->bytes_read());
+  });
+  run.config = config_of(options, *reader);
+  run.bad_lines = reader->bad_count();
+  return run;
+}
+
+// ---- the summary: one screen ----
+
+void print_summary(const ReplayOptions& replay, const Run& run) {
+  const Terminal terminal = terminal_of(stdout);
+  const ReplayResult& r = run.result;
+  const SchedulerOptions& s = replay.scheduler;
+  const auto share = [&](std::size_t place) { return r.ledger.mean(place); };
+  fmt::print("{}{}\n", toned(run.config.trace, Tone::kStrong, terminal),
+             r.partial ? toned("  (interrupted: partial result)", Tone::kWarning, terminal) : "");
+  fmt::print("{} requests, {} prompt and {} generated tokens; {} completed, {} rejected{}\n",
+             grouped(r.requests), grouped(r.input_tokens), grouped(r.output_tokens), grouped(r.completed),
+             grouped(r.rejected()),
+             run.bad_lines > 0 ? fmt::format(", {} malformed lines skipped", grouped(run.bad_lines)) : "");
+  fmt::print("pool of {} blocks of {} tokens, {}, clock {}, {} steps\n\n", grouped(s.blocks), s.block_tokens,
+             run.config.engine, replay.clock.text(), grouped(r.steps));
+
+  fmt::print("{}\n", toned("where the pool's slots were (mean)", Tone::kStrong, terminal));
+  static constexpr const char* kMeaning[] = {"tokens of running sequences",
+                                             "allocated, not written yet",
+                                             "promised for later",
+                                             "kept for hits, evictable",
+                                             "the null block",
+                                             "nobody's"};
+  for (std::size_t i = 0; i < kLedgerPlaces.size(); ++i)
+    fmt::print("  {:<12}{:>8.3f} %  {:<32} {}\n", kLedgerPlaces[i], share(i) * 100,
+               bar(share(i), 32, terminal), kMeaning[i]);
+  const double live = share(0), tail = share(1);
+  fmt::print(
+      "  peak live {:.2f} %; of what sequences held, {:.2f} % were tokens (schedule-free {:.4f} %)\n\n",
+      static_cast<double>(r.ledger.peak_live()) / static_cast<double>(r.ledger.pool_slots()) * 100,
+      live + tail == 0 ? 100.0 : live / (live + tail) * 100,
+      r.reserved_slot_steps == 0
+          ? 100.0
+          : static_cast<double>(r.live_slot_steps) / static_cast<double>(r.reserved_slot_steps) * 100);
+
+  const HitCounts& h = r.first_admission;
+  const auto percent = [](std::int64_t part, std::int64_t whole) {
+    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole) * 100;
+  };
+  fmt::print("{}  blocks {:.2f} %, tokens {:.2f} %, full blocks {:.2f} %, mean per request {:.2f} %\n",
+             toned("prefix hits", Tone::kStrong, terminal), percent(h.block_hits, h.block_references),
+             percent(h.token_hits, h.token_references), percent(h.full_block_hits, h.full_block_references),
+             r.mean_request_ratio * 100);
+  fmt::print(
+      "  missed blocks: {} cold, {} evicted, {} partial tail, {} block larger than the shared prefix, {} "
+      "cap\n",
+      grouped(r.misses.cold), grouped(r.misses.evicted), grouped(r.misses.partial),
+      grouped(r.misses.granularity), grouped(r.misses.cap));
+  fmt::print("{}  {} of {} requests; {} tokens computed again\n",
+             toned(fmt::format("preemptions {}", grouped(r.preemptions)), Tone::kStrong, terminal),
+             grouped(r.preempted_requests), grouped(r.completed), grouped(r.recomputed_tokens));
+  fmt::print(
+      "{}  running {:.1f} mean, {} peak; {:.1f} blocks per run of consecutive ids, {:.1f} % of tables in one "
+      "run\n",
+      toned("batch", Tone::kStrong, terminal), r.running.mean(), r.peak_running, r.run_blocks.mean(),
+      r.single_run_share.mean() * 100);
+  if (replay.clock.kind() != StepClock::Kind::kNone)
+    fmt::print("  queue {:.3f} s mean, {:.3f} s p99; first token {:.3f} s mean, {:.3f} s p99\n",
+               r.queue_seconds.mean(), r.queue_seconds.quantile(0.99), r.first_token_seconds.mean(),
+               r.first_token_seconds.quantile(0.99));
+  if (r.decode_steps > 0 && !r.balance.empty()) {
+    fmt::print("{}  makespan / ideal over {} decode steps on {} SMs\n",
+               toned("SM balance", Tone::kStrong, terminal), grouped(r.decode_steps), replay.parts);
+    for (const PlannerBalance& b : r.balance)
+      fmt::print(
+          "  {:<22} mean {:>6.2f}  p99 {:>6.2f}  worst {:>6.2f} (step {})   shared bandwidth mean {:>5.2f}\n",
+          b.planner, b.compute_over_ideal.mean(), b.compute_over_ideal.quantile(0.99), b.worst, b.worst_step,
+          b.fluid_over_ideal.mean());
+  }
+  if (r.time_reversals > 0)
+    fmt::print("{} requests carry a time before their predecessor's; they arrive with it\n",
+               grouped(r.time_reversals));
+  if (r.rejected_too_large > 0)
+    fmt::print("{} requests can never fit into this pool and were rejected before they started\n",
+               grouped(r.rejected_too_large));
+  if (r.rejected_empty_prompt > 0)
+    fmt::print("{} requests have no prompt and were rejected\n", grouped(r.rejected_empty_prompt));
+}
+
+// ---- pool sizes ----
+
+struct PoolPoint {
+  std::int32_t blocks;
+  std::int64_t preemptions, rejected;
+  double token_ratio;
+};
+
+PoolPoint pool_point(const Options& options, ReplayOptions replay, std::int32_t blocks) {
+  replay.scheduler.blocks = blocks;
+  replay.series_points = 0;
+  replay.planners.clear();
+  const Run run = run_once(options, replay, nullptr);
+  const HitCounts& h = run.result.first_admission;
+  return {blocks, run.result.preemptions, run.result.rejected(),
+          h.token_references == 0
+              ? 0
+              : static_cast<double>(h.token_hits) / static_cast<double>(h.token_references)};
+}
+
+// The smallest pool that neither preempts nor rejects, by doubling and bisection between neighbours.
+std::optional<PoolPoint> smallest_calm_pool(const Options& options, const ReplayOptions& replay,
+                                            std::vector<PoolPoint>& tried) {
+  const auto calm = [&](std::int32_t blocks) {
+    tried.push_back(pool_point(options, replay, blocks));
+    return tried.back().preemptions == 0 && tried.back().rejected == 0;
+  };
+  std::int32_t high = std::max(2, replay.scheduler.blocks);
+  while (!calm(high)) {
+    if (interrupted || high > kMostBlocks / 2) return std::nullopt;
+    high *= 2;
+  }
+  std::int32_t low = 1;
+  while (high - low > std::max(1, high / 200)) {  // to half a percent
+    if (interrupted) return std::nullopt;
+    const std::int32_t middle = low + (high - low) / 2;
+    (calm(middle) ? high : low) = middle;
+  }
+  for (const PoolPoint& point : tried)
+    if (point.blocks == high) return point;
+  return std::nullopt;
+}
+
+void pools(const Options& options, const ReplayOptions& replay, bool print,
+           nlohmann::ordered_json& document) {
+  if (options.input.path == "-")
+    throw InputError("--find-pool", "a file that can be read again", "standard input");
+  const auto as_json = [](const PoolPoint& p) {
+    return nlohmann::ordered_json{{"blocks", p.blocks},
+                                  {"preemptions", p.preemptions},
+                                  {"rejected", p.rejected},
+                                  {"token_ratio", p.token_ratio}};
+  };
+  std::vector<PoolPoint> tried;
+  const std::optional<PoolPoint> smallest = smallest_calm_pool(options, replay, tried);
+  document["find_pool"] = {{"smallest_blocks", nullptr}, {"tried", nlohmann::ordered_json::array()}};
+  if (smallest) document["find_pool"]["smallest_blocks"] = smallest->blocks;
+  for (const PoolPoint& point : tried) document["find_pool"]["tried"].push_back(as_json(point));
+  if (print) {
+    fmt::print("\nsmallest pool without preemption or rejection: {}\n",
+               smallest ? fmt::format("{} blocks ({} tokens), to half a percent", grouped(smallest->blocks),
+                                      grouped(std::int64_t{smallest->blocks} * replay.scheduler.block_tokens))
+                        : "none found");
+  }
+  if (!options.knee || !smallest) return;
+  const Terminal terminal = terminal_of(stdout);
+  std::vector<PoolPoint> knee;
+  for (const int percent : {20, 30, 40, 50, 60, 70, 80, 90, 95, 100, 110, 150}) {
+    if (interrupted) break;
+    const auto blocks =
+        static_cast<std::int32_t>(std::max<std::int64_t>(2, std::int64_t{smallest->blocks} * percent / 100));
+    knee.push_back(percent == 100 ? *smallest : pool_point(options, replay, blocks));
+  }
+  document["knee"] = nlohmann::ordered_json::array();
+  std::int64_t most = 1;
+  for (const PoolPoint& point : knee) most = std::max(most, point.preemptions);
+  for (const PoolPoint& point : knee) {
+    document["knee"].push_back(as_json(point));
+    if (print)
+      fmt::print("  {:>10} blocks  {:>8} preemptions {:>7} rejected  hits {:>6.2f} %  {}\n",
+                 grouped(point.blocks), grouped(point.preemptions), grouped(point.rejected),
+                 point.token_ratio * 100,
+                 bar(static_cast<double>(point.preemptions) / static_cast<double>(most), 24, terminal));
+  }
+}
+
+int serve(const Options& options) {
+  const ReplayOptions replay = replay_options(options);
+  std::optional<StepDump> steps;
+  if (!options.steps_path.empty()) steps.emplace(options.steps_path);
+  const Run run = run_once(options, replay, steps ? &*steps : nullptr);
+  if (steps) steps->close();
+  const bool print = !options.common.quiet && options.common.json_path != "-" && options.steps_path != "-";
+  nlohmann::ordered_json document = replay_document(run.config, replay, run.result);
+  if (run.bad_lines > 0) document["trace"]["skipped_lines"] = run.bad_lines;
+  if (print) print_summary(replay, run);
+  if ((options.find_pool || options.knee) && !interrupted) pools(options, replay, print, document);
+  stamp_digest(document);
+  if (print) fmt::print("digest {}\n", document["digest"].get<std::string>());
+  write_json(options.common, document);
+  return kPass;
+}
+
+int cache(const Options& options) {
+  const std::unique_ptr<TraceReader> reader = open_source(options);
+  CacheReplayOptions replay;
+  // The granularity of a trace is known before its first request is read, or given.
+  replay.block_tokens = options.block_tokens > 0 ? options.block_tokens : reader->header().hash_tokens;
+  if (replay.block_tokens <= 0)
+    throw InputError("--block-tokens", "a block size: this trace has no hash ids to take it from", "none");
+  replay.capacity_blocks = std::max<std::int64_t>(options.blocks, 0);
+  replay.policy = cache_policy_of(options.evict, "--evict");
+  replay.interrupted = &interrupted;
+  const CacheReplayResult r = replay_cache(*reader, replay);
+  nlohmann::ordered_json document = cache_document(config_of(options, *reader), replay, r);
+  if (reader->bad_count() > 0) document["trace"]["skipped_lines"] = reader->bad_count();
+  stamp_digest(document);
+  if (!options.common.quiet && options.common.json_path != "-") {
+    const auto percent = [](std::int64_t part, std::int64_t whole) {
+      return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole) * 100;
+    };
+    fmt::print("{}: {} requests, {} block references, {} different blocks of {} tokens{}\n",
+               trace_name(options), grouped(r.requests), grouped(r.block_references),
+               grouped(r.unique_blocks), replay.block_tokens,
+               r.partial ? " (interrupted: partial result)" : "");
+    fmt::print("{} over {} blocks: {} hits before the first miss ({:.4f} %), {} hits anywhere ({:.4f} %)\n",
+               cache_policy_name(replay.policy),
+               replay.capacity_blocks == 0 ? "unlimited" : grouped(replay.capacity_blocks),
+               grouped(r.block_hits), percent(r.block_hits, r.block_references), grouped(r.any_block_hits),
+               percent(r.any_block_hits, r.block_references));
+    fmt::print(
+        "tokens {:.4f} %, full blocks {:.4f} %, mean per request {:.4f} %; misses: {} cold, {} evicted, {} "
+        "behind one\n",
+        percent(r.token_hits, r.token_references), percent(r.full_block_hits, r.full_block_references),
+        r.mean_request_ratio * 100, grouped(r.miss_cold), grouped(r.miss_evicted), grouped(r.miss_behind));
+    fmt::print("digest {}\n", document["digest"].get<std::string>());
+  }
+  write_json(options.common, document);
+  return kPass;
+}
+
+int run(const Options& options) {
+  if (options.mode == "serve") return serve(options);
+  if (options.mode == "cache") return cache(options);
+  throw InputError("--mode", "serve or cache", "'" + options.mode + "'");
+}
+
+}  // namespace
+
+void register_replay(Registry& registry) {
+  auto o = std::make_shared<Options>();
+  CLI::App* command =
+      registry.app.add_subcommand("replay", "A trace through an engine's allocator, or a flat cache");
+  command->add_option("trace", o->input.path,
+                      "Trace file, .gz or .zst too, '-' for standard input; default: the sample");
+  command->add_option("--format", o->input.format, "Format of the trace; default: recognised");
+  command->add_flag("--skip-bad", o->input.skip_bad, "Count malformed lines and go on");
+  command->add_option("--limit", o->limit, "Only the first N requests");
+  command->add_option("--mode", o->mode, "serve: through an engine; cache: order only, flat cache")
+      ->capture_default_str();
+  command->add_option("--engine", o->engine, "Whose rules: vllm-v1")->capture_default_str();
+  command->add_option("--block-tokens", o->block_tokens, "Tokens per block (serve: 16; cache: the trace's)");
+  command->add_option("--blocks", o->blocks,
+                      "Blocks of the pool, null block included (serve: 20000; cache: 0 = unlimited)");
+  command->add_option("--pool-gib", o->pool_gib, "Pool size in GiB, with --model");
+  command->add_option("--model", o->model, "Model whose tokens fill the pool");
+  command->add_option("--clock", o->clock, "none, fixed:<ms>, roofline:<model>@<gpu>")->capture_default_str();
+  command->add_option("--token-budget", o->token_budget, "Tokens per step")->capture_default_str();
+  command->add_option("--max-sequences", o->max_sequences, "Sequences running at once")
+      ->capture_default_str();
+  command->add_option("--long-prefill-tokens", o->long_prefill_tokens,
+                      "Largest prefill chunk; 0 = the budget");
+  command->add_option("--watermark", o->watermark, "Share of the pool kept free of admissions")
+      ->capture_default_str();
+  command->add_option("--window", o->window_tokens, "Sliding window in tokens; 0 = full attention");
+  command->add_option("--admission", o->admission, "whole-prompt or first-chunk must fit")
+      ->capture_default_str();
+  command->add_flag("--no-prefix-caching", o->no_prefix_caching, "Nothing is shared");
+  command->add_option("--evict", o->evict, "Cache mode: eviction policy")->capture_default_str();
+  command->add_option("--planners", o->planners, "Planners whose SM balance is taken; 'none'")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--parts", o->parts, "SMs")->capture_default_str();
+  command->add_option("--series-points", o->series_points, "Points of the time series in the JSON; 0 = none")
+      ->capture_default_str();
+  command->add_option("--steps", o->steps_path, "Write every step as a JSON line to FILE")->type_name("FILE");
+  command->add_flag("--find-pool", o->find_pool, "Search the smallest pool without preemption");
+  command->add_flag("--knee", o->knee, "Preemptions and hits over pool size, around that pool");
+  command->add_flag("--check", o->check, "Check all invariants after every step");
+  add_common_options(*command, o->common);
+  command->footer(
+      "\nExample:\n  assay replay traces/samples/sample.jsonl --block-tokens 16 --blocks 20000 --json "
+      "run.json");
+  command->callback([&registry, o] { registry.chosen = [o] { return run(*o); }; });
+}
+
+}  // namespace assay::tools
