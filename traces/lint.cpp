@@ -109,6 +109,10 @@ void Linter::lint(TraceReader& trace) {
   while (trace.next(request)) {
     ++requests_;
     check_request(trace, request);
+    if (options_.go_on && !options_.go_on(requests_, trace.bytes_read())) {
+      complete_ = false;
+      return;  // what is at the end of the file is not known
+    }
   }
   check_file(trace);
 }

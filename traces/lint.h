@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ struct Finding {
 struct LintOptions {
   std::size_t listed_per_code = 10;  // all are counted
   bool duplicates = true;
+  // Called after every request with the requests and bytes so far; false ends the run early.
+  std::function<bool(std::int64_t, std::int64_t)> go_on;
 };
 
 class Linter {
@@ -53,6 +56,7 @@ class Linter {
   [[nodiscard]] std::int64_t count(Severity severity) const { return totals_[static_cast<int>(severity)]; }
   [[nodiscard]] const std::map<std::string, std::int64_t>& counts() const { return counts_; }
   [[nodiscard]] std::int64_t requests() const { return requests_; }
+  [[nodiscard]] bool complete() const { return complete_; }  // go_on never said no
   [[nodiscard]] const std::vector<std::string>& formats() const { return formats_; }
 
  private:
@@ -78,6 +82,7 @@ class Linter {
   std::map<std::string, std::int64_t> counts_;
   std::int64_t totals_[3] = {};
   std::int64_t requests_ = 0;
+  bool complete_ = true;
   std::vector<std::string> formats_;
 
   std::string file_;

@@ -5,6 +5,9 @@
 #include <string>
 
 #include "model/core/philox.h"
+#include "traces/describe.h"
+#include "traces/generate.h"
+#include "traces/lint.h"
 #include "traces/open.h"
 
 namespace assay {
@@ -91,9 +94,51 @@ void BurstGptCsv(benchmark::State& state) {
   static const std::string text = burstgpt_text();
   read_text(state, text);
 }
+// Everything that describe and lint do, parsing included.
+void DescribeMooncake(benchmark::State& state) {
+  static const std::string text = mooncake_text();
+  std::int64_t references = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::string copy = text;
+    state.ResumeTiming();
+    auto trace = open_trace_in_memory(std::move(copy), "bench");
+    TraceStatistics statistics;
+    Request request;
+    while (trace->next(request)) statistics.add(request, 512);
+    statistics.finish();
+    references += statistics.reuse.references;
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(text.size()) * state.iterations());
+  state.counters["references/s"] =
+      benchmark::Counter(static_cast<double>(references), benchmark::Counter::kIsRate);
+}
+void LintMooncake(benchmark::State& state) {
+  static const std::string text = mooncake_text();
+  for (auto _ : state) {
+    Linter linter({});
+    linter.run_in_memory(text, "bench", {});
+    benchmark::DoNotOptimize(linter.requests());
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(text.size()) * state.iterations());
+}
+void Generate(benchmark::State& state) {
+  std::int64_t requests = 0;
+  for (auto _ : state) {
+    GenerateOptions options;
+    options.requests = 100000;
+    const auto source = generate_trace(options);
+    Request request;
+    while (source->next(request)) requests += request.input_tokens > 0 ? 1 : 0;
+  }
+  state.SetItemsProcessed(requests);
+}
 BENCHMARK(MooncakeJsonl)->Unit(benchmark::kMillisecond);
 BENCHMARK(AzureCsv)->Unit(benchmark::kMillisecond);
 BENCHMARK(BurstGptCsv)->Unit(benchmark::kMillisecond);
+BENCHMARK(DescribeMooncake)->Unit(benchmark::kMillisecond);
+BENCHMARK(LintMooncake)->Unit(benchmark::kMillisecond);
+BENCHMARK(Generate)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace assay

@@ -1,6 +1,7 @@
 // assay trace lint: prints findings as file:line:column, and what was counted.
 #include <fmt/format.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "model/core/check.h"
@@ -17,10 +18,18 @@ int lint_traces(const LintAction& action, std::FILE* print, nlohmann::ordered_js
   LintOptions options;
   options.listed_per_code = static_cast<std::size_t>(action.listed);
   options.duplicates = !action.no_duplicates;
+  std::unique_ptr<TraceProgress> progress;
+  options.go_on = [&](std::int64_t requests, std::int64_t bytes) { return progress->tick(requests, bytes); };
   Linter linter(options);
-  for (const std::string& path : action.paths) linter.run(path, open_options(action.input));
+  for (const std::string& path : action.paths) {
+    progress = std::make_unique<TraceProgress>(path, -1, print != nullptr);
+    linter.run(path, open_options(action.input));
+    if (!linter.complete()) break;
+  }
+  progress.reset();
 
   document["schema"] = "assay.trace.lint/1";
+  document["complete"] = linter.complete();
   document["files"] = action.paths;
   document["formats"] = linter.formats();
   document["requests"] = linter.requests();
@@ -52,6 +61,7 @@ int lint_traces(const LintAction& action, std::FILE* print, nlohmann::ordered_js
     for (const auto& [code, count] : linter.counts())
       if (count > action.listed)
         fmt::print(print, "{}: {} in all, {} listed\n", code, grouped(count), action.listed);
+    if (!linter.complete()) fmt::print(print, "interrupted: this is about the part that was read\n");
     fmt::print(print, "{} requests: {} errors, {} warnings, {} notes\n", grouped(linter.requests()),
                grouped(errors), grouped(warnings), grouped(linter.count(Severity::kNote)));
   }
