@@ -1,5 +1,6 @@
 // What `assay trace ...` does, apart from the parsing of its command line (trace.cpp). Each action prints for
-// people where it is told to, fills the document of --json, and returns an exit code of command.h.
+// people where it is told to, fills the document of --json, and returns an exit code of command.h; kInconclusive when the user
+// interrupted it: what was printed or written is about a part.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +62,7 @@ struct FetchAction {
 // "12,031"
 [[nodiscard]] std::string grouped(std::int64_t value);
 
-// Shows on a terminal's standard error how far a long read is; silent elsewhere and in the first second.
+// Shows on a terminal's standard error how far a long read is; silent elsewhere and in the first two seconds.
 class TraceProgress {
  public:
   // `path`: a file whose size is the goal; "-" or anything else has none. goal: requests, or -1.

@@ -134,7 +134,7 @@ int convert_trace(const ConvertAction& action, std::FILE* print, Json& document)
                  bad.fault.expected, bad.fault.got);
     if (!complete) fmt::print(print, "  interrupted: the output is the part that was read\n");
   }
-  return kPass;
+  return complete ? kPass : kInconclusive;
 }
 
 int write_generated_trace(const GenerateAction& action, std::FILE* print, Json& document) {
@@ -181,7 +181,7 @@ int write_generated_trace(const GenerateAction& action, std::FILE* print, Json& 
     fmt::print(print, "  seed {}\n", action.generate.seed);
     if (!complete) fmt::print(print, "  interrupted: the output is the part that was made\n");
   }
-  return kPass;
+  return complete ? kPass : kInconclusive;
 }
 
 }  // namespace assay::tools

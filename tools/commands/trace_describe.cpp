@@ -234,7 +234,7 @@ int describe_trace(const DescribeAction& action, std::FILE* print, Json& documen
   document["with_hash_ids"] = s.with_ids;
   if (s.reuse.references > 0) document["reuse"] = json_of_reuse(s.reuse, s);
   if (print != nullptr) print_text(print, action.input.path, *trace, s, complete);
-  return kPass;
+  return complete ? kPass : kInconclusive;
 }
 
 }  // namespace assay::tools

@@ -65,6 +65,7 @@ int lint_traces(const LintAction& action, std::FILE* print, nlohmann::ordered_js
     fmt::print(print, "{} requests: {} errors, {} warnings, {} notes\n", grouped(linter.requests()),
                grouped(errors), grouped(warnings), grouped(linter.count(Severity::kNote)));
   }
+  if (errors == 0 && !linter.complete()) return kInconclusive;
   return errors > 0 || (action.strict && warnings > 0) ? kUsage : kPass;
 }
 

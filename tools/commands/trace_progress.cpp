@@ -59,7 +59,7 @@ bool TraceProgress::tick(std::int64_t requests, std::int64_t bytes) {
   if (interrupted) return false;
   if (!enabled_) return true;
   const double now = now_s();
-  if (now - begin_s_ < 1.0 || now - shown_s_ < 0.2) return true;
+  if (now - begin_s_ < 2.0 || now - shown_s_ < 0.2) return true;
   shown_s_ = now;
   show(requests, bytes, now - begin_s_);
   return true;
