@@ -27,6 +27,10 @@
 
 namespace assay {
 
+// What a kernel claims as `arithmetic=` when it follows this file on top of the tensor-core step of
+// docs/twin.md. Whoever claims it must equal the twin in every bit.
+constexpr const char* kMqaLogitsArithmetic = "hopper-e4m3-mqa-logits";
+
 enum class LogitScaling : std::uint8_t {
   kQuadTotal,   // ((t0 + t1) + (t2 + t3)) * scale
   kLaneTotals,  // (t0*scale + t1*scale) + (t2*scale + t3*scale)

@@ -1,6 +1,7 @@
 #include "model/twin/mqa_logits_twin.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "model/core/check.h"
 #include "model/core/logits_reduction.h"
+#include "model/golden/parallel.h"
 #include "model/twin/tensor_core.h"
 
 namespace assay::twin {
@@ -48,26 +50,70 @@ class RowWriter {
   std::byte* row_;
 };
 
+struct KeyPlace {
+  const void *key, *scale;
+};
+
 // What one worker holds: a key tile with its scales, and the scores of one query row against it.
 struct Scratch {
   KeyTile tile;
   alignas(64) float scales[kTileTokens];
   alignas(64) float scores[kMaxHeads * kTileTokens];
   alignas(64) float logits[kTileTokens];
+
+  // place(t) says where token t of the tile lies, t < count; the lanes behind have no token.
+  template <typename Place>
+  void load_tile(int dims, std::int64_t count, const Place& place) {
+    std::array<const std::uint8_t*, kTileTokens> keys{};
+    std::fill(scales, scales + kTileTokens, 0.0f);
+    for (int t = 0; t < count; ++t) {
+      const KeyPlace at = place(t);
+      keys[t] = static_cast<const std::uint8_t*>(at.key);
+      scales[t] = load_float(at.scale);
+    }
+    load_keys<E4M3>(keys, dims, tile);
+  }
 };
 
 // A query row ready for the tiles.
 struct QueryRow {
   QueryHeads heads;
   std::vector<float> weights;
+
+  // codes: [head_count, dims]; row: of the weights.
+  void load(const void* codes, int head_count, int dims, std::int64_t head_stride,
+            const TensorView<2>& all_weights, std::int64_t row) {
+    heads.load<E4M3>(static_cast<const std::uint8_t*>(codes), head_count, dims, head_stride);
+    weights.resize(head_count);
+    for (int h = 0; h < head_count; ++h) weights[h] = load_float(all_weights.address({row, h}));
+  }
 };
 
-template <int kRank>
-void load_weights(const TensorView<kRank>& weights, std::int64_t row, int heads, std::vector<float>& target) {
-  target.resize(static_cast<std::size_t>(heads));
-  for (int h = 0; h < heads; ++h) {
-    target[static_cast<std::size_t>(h)] = load_float(weights.address({row, h}));
+struct Worker {
+  Scratch scratch;
+  std::vector<QueryRow> rows;
+};
+std::vector<std::unique_ptr<Worker>> make_workers(const Execution& execution, std::int64_t rows) {
+  std::vector<std::unique_ptr<Worker>> workers(workers_within_scratch(execution.threads, sizeof(Worker)));
+  for (auto& worker : workers) {
+    worker = std::make_unique<Worker>();
+    worker->rows.resize(rows);
   }
+  return workers;
+}
+
+// Everything outside each row's range, if wanted; shift as in write_row.
+template <typename Case>
+void clean_rows(const Case& problem, const LogitsTarget& logits, const LogitsOptions& options, int workers) {
+  if (!options.clean) return;
+  parallel_for(logits.rows, workers, [&](std::int64_t row, int) {
+    const KeyRange range = mqa_row_range(problem, row);
+    const std::int64_t shift = options.compressed ? range.begin : 0;
+    const bool empty = range.begin >= range.end;
+    const RowWriter writer(logits, row);
+    writer.clean(0, empty ? logits.columns : range.begin - shift);
+    if (!empty) writer.clean(range.end - shift, logits.columns);
+  });
 }
 
 // Scores, reduction and stores of `row` for the tile's keys [tile_begin, tile_begin + kTileTokens),
@@ -158,65 +204,47 @@ void predict_paged_mqa_logits(const PagedMqaLogitsCase& problem, const LogitsTar
   require(!options.compressed, mqa_logits_twin_preconditions(), "options.compressed",
           "false for paged logits", "true");
 
-  // The keys of a sequence that any of its rows looks at, and the tasks they make.
+  // Tasks: up to kTaskTokens of the keys that any row of a sequence looks at.
   struct Task {
-    std::int64_t sequence, key_begin;
+    std::int64_t sequence, key_begin, key_end;
   };
   std::vector<Task> tasks;
-  std::vector<std::int64_t> key_end(static_cast<std::size_t>(batch), 0);
   std::int64_t columns_needed = 0;
   for (std::int64_t b = 0; b < batch; ++b) {
-    std::int64_t& end = key_end[static_cast<std::size_t>(b)];
+    std::int64_t end = 0;
     for (std::int64_t i = 0; i < next_n; ++i) end = std::max(end, mqa_row_range(problem, b * next_n + i).end);
-    for (std::int64_t begin = 0; begin < end; begin += kTaskTokens) tasks.push_back({b, begin});
+    for (std::int64_t begin = 0; begin < end; begin += kTaskTokens) {
+      tasks.push_back({b, begin, std::min(begin + kTaskTokens, end)});
+    }
     columns_needed = std::max(columns_needed, end);
   }
   check_target(logits, batch * next_n, columns_needed);
 
   const FusedIndexLayout& layout = problem.cache.layout;
   const auto* cache = static_cast<const std::uint8_t*>(problem.cache.data);
-  const auto task_count = static_cast<std::int64_t>(tasks.size());
-#pragma omp parallel num_threads(execution.threads)
-  {
-    const auto scratch = std::make_unique<Scratch>();
-    std::vector<QueryRow> rows(static_cast<std::size_t>(next_n));
-#pragma omp for schedule(static)
-    for (std::int64_t row = 0; row < logits.rows; ++row) {
-      if (options.clean) {
-        RowWriter(logits, row)
-            .clean(std::max<std::int64_t>(0, mqa_row_range(problem, row).end), logits.columns);
-      }
+  const auto workers = make_workers(execution, next_n);
+  clean_rows(problem, logits, options, static_cast<int>(workers.size()));
+  const auto run = [&](std::int64_t index, int w) {
+    const Task& task = tasks[index];
+    Worker& worker = *workers[w];
+    for (std::int64_t i = 0; i < next_n; ++i) {
+      worker.rows[i].load(problem.q.address({task.sequence, i, 0, 0}), heads, dims, problem.q.stride[2],
+                          problem.weights, task.sequence * next_n + i);
     }
-#pragma omp for schedule(dynamic)
-    for (std::int64_t index = 0; index < task_count; ++index) {
-      const auto [b, task_begin] = tasks[static_cast<std::size_t>(index)];
-      const std::int64_t end = std::min(task_begin + kTaskTokens, key_end[static_cast<std::size_t>(b)]);
+    for (std::int64_t begin = task.key_begin; begin < task.key_end; begin += kTileTokens) {
+      worker.scratch.load_tile(dims, std::min<std::int64_t>(kTileTokens, task.key_end - begin), [&](int t) {
+        const std::int64_t block = problem.table.block(task.sequence, (begin + t) / layout.block_tokens);
+        const auto slot = static_cast<std::int32_t>((begin + t) % layout.block_tokens);
+        return KeyPlace{cache + layout.key_offset(block, slot), cache + layout.scale_offset(block, slot)};
+      });
       for (std::int64_t i = 0; i < next_n; ++i) {
-        QueryRow& row = rows[static_cast<std::size_t>(i)];
-        row.heads.load<E4M3>(reinterpret_cast<const std::uint8_t*>(problem.q.address({b, i, 0, 0})), heads,
-                             dims, problem.q.stride[2]);
-        load_weights(problem.weights, b * next_n + i, heads, row.weights);
-      }
-      for (std::int64_t tile_begin = task_begin; tile_begin < end; tile_begin += kTileTokens) {
-        std::array<const std::uint8_t*, kTileTokens> keys{};
-        for (int t = 0; t < kTileTokens; ++t) {
-          scratch->scales[t] = 0.0f;
-          const std::int64_t position = tile_begin + t;
-          if (position >= end) continue;
-          const std::int64_t block = problem.table.block(b, position / layout.block_tokens);
-          const auto slot = static_cast<std::int32_t>(position % layout.block_tokens);
-          keys[static_cast<std::size_t>(t)] = cache + layout.key_offset(block, slot);
-          scratch->scales[t] = load_float(cache + layout.scale_offset(block, slot));
-        }
-        load_keys<E4M3>(keys, dims, scratch->tile);
-        for (std::int64_t i = 0; i < next_n; ++i) {
-          const std::int64_t row = b * next_n + i;
-          write_row(rows[static_cast<std::size_t>(i)], *scratch, path, RowWriter(logits, row), tile_begin,
-                    mqa_row_range(problem, row), 0);
-        }
+        const std::int64_t row = task.sequence * next_n + i;
+        write_row(worker.rows[i], worker.scratch, path, RowWriter(logits, row), begin,
+                  mqa_row_range(problem, row), 0);
       }
     }
-  }
+  };
+  parallel_for(static_cast<std::int64_t>(tasks.size()), static_cast<int>(workers.size()), run);
 }
 
 void predict_mqa_logits(const MqaLogitsCase& problem, const LogitsTarget& logits,
@@ -228,13 +256,14 @@ void predict_mqa_logits(const MqaLogitsCase& problem, const LogitsTarget& logits
 
   // Tasks: kTaskRows query rows against kTaskTokens keys of the union of their ranges.
   struct Task {
-    std::int64_t row_begin, key_begin, key_end;
+    std::int64_t row_begin, row_end, key_begin, key_end;
   };
   std::vector<Task> tasks;
   std::int64_t columns_needed = 0;
   for (std::int64_t row_begin = 0; row_begin < row_count; row_begin += kTaskRows) {
+    const std::int64_t row_end = std::min(row_begin + kTaskRows, row_count);
     KeyRange all;
-    for (std::int64_t row = row_begin; row < std::min(row_begin + kTaskRows, row_count); ++row) {
+    for (std::int64_t row = row_begin; row < row_end; ++row) {
       const KeyRange range = mqa_row_range(problem, row);
       if (range.begin >= range.end) continue;
       all = all.begin == all.end ? range
@@ -242,57 +271,34 @@ void predict_mqa_logits(const MqaLogitsCase& problem, const LogitsTarget& logits
       columns_needed = std::max(columns_needed, options.compressed ? range.end - range.begin : range.end);
     }
     for (std::int64_t key = all.begin; key < all.end; key += kTaskTokens) {
-      tasks.push_back({row_begin, key, std::min(key + kTaskTokens, all.end)});
+      tasks.push_back({row_begin, row_end, key, std::min(key + kTaskTokens, all.end)});
     }
   }
   check_target(logits, row_count, columns_needed);
 
-  const auto task_count = static_cast<std::int64_t>(tasks.size());
-#pragma omp parallel num_threads(execution.threads)
-  {
-    const auto scratch = std::make_unique<Scratch>();
-    std::vector<QueryRow> rows(static_cast<std::size_t>(kTaskRows));
-#pragma omp for schedule(static)
-    for (std::int64_t row = 0; row < row_count; ++row) {
-      if (!options.clean) continue;
-      const KeyRange range = mqa_row_range(problem, row);
-      const std::int64_t shift = options.compressed ? range.begin : 0;
-      const bool empty = range.begin >= range.end;
-      const RowWriter writer(logits, row);
-      writer.clean(0, empty ? logits.columns : range.begin - shift);
-      if (!empty) writer.clean(range.end - shift, logits.columns);
+  const auto workers = make_workers(execution, kTaskRows);
+  clean_rows(problem, logits, options, static_cast<int>(workers.size()));
+  const auto run = [&](std::int64_t index, int w) {
+    const Task& task = tasks[index];
+    Worker& worker = *workers[w];
+    for (std::int64_t row = task.row_begin; row < task.row_end; ++row) {
+      worker.rows[row - task.row_begin].load(problem.q.address({row, 0, 0}), heads, dims, problem.q.stride[1],
+                                             problem.weights, row);
     }
-#pragma omp for schedule(dynamic)
-    for (std::int64_t index = 0; index < task_count; ++index) {
-      const Task task = tasks[static_cast<std::size_t>(index)];
-      const std::int64_t row_end = std::min(task.row_begin + kTaskRows, row_count);
-      for (std::int64_t row = task.row_begin; row < row_end; ++row) {
-        QueryRow& query = rows[static_cast<std::size_t>(row - task.row_begin)];
-        query.heads.load<E4M3>(reinterpret_cast<const std::uint8_t*>(problem.q.address({row, 0, 0})), heads,
-                               dims, problem.q.stride[1]);
-        load_weights(problem.weights, row, heads, query.weights);
-      }
-      for (std::int64_t tile_begin = task.key_begin; tile_begin < task.key_end; tile_begin += kTileTokens) {
-        std::array<const std::uint8_t*, kTileTokens> keys{};
-        for (int t = 0; t < kTileTokens; ++t) {
-          scratch->scales[t] = 0.0f;
-          const std::int64_t position = tile_begin + t;
-          if (position >= task.key_end) continue;
-          keys[static_cast<std::size_t>(t)] =
-              reinterpret_cast<const std::uint8_t*>(problem.keys.address({position, 0}));
-          scratch->scales[t] = load_float(problem.key_scales.address({position}));
-        }
-        load_keys<E4M3>(keys, dims, scratch->tile);
-        for (std::int64_t row = task.row_begin; row < row_end; ++row) {
-          KeyRange range = mqa_row_range(problem, row);
-          const std::int64_t shift = options.compressed ? range.begin : 0;
-          range.end = std::min(range.end, task.key_end);
-          write_row(rows[static_cast<std::size_t>(row - task.row_begin)], *scratch, path,
-                    RowWriter(logits, row), tile_begin, range, shift);
-        }
+    for (std::int64_t begin = task.key_begin; begin < task.key_end; begin += kTileTokens) {
+      worker.scratch.load_tile(dims, std::min<std::int64_t>(kTileTokens, task.key_end - begin), [&](int t) {
+        return KeyPlace{problem.keys.address({begin + t, 0}), problem.key_scales.address({begin + t})};
+      });
+      for (std::int64_t row = task.row_begin; row < task.row_end; ++row) {
+        KeyRange range = mqa_row_range(problem, row);
+        const std::int64_t shift = options.compressed ? range.begin : 0;
+        range.end = std::min(range.end, task.key_end);
+        write_row(worker.rows[row - task.row_begin], worker.scratch, path, RowWriter(logits, row), begin,
+                  range, shift);
       }
     }
-  }
+  };
+  parallel_for(static_cast<std::int64_t>(tasks.size()), static_cast<int>(workers.size()), run);
 }
 
 }  // namespace assay::twin
