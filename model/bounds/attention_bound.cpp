@@ -38,7 +38,8 @@ struct ScoreError {
     // bf16 tensor cores lose less than D u32 A: (17 / 4 + 1) 2^-23 A per 16 dims.
     hard_of_size = (d + 8) * kU32;
     if (arithmetic.accumulator != Accumulator::kTensorCoreFp8) return;
-    const double truncations = static_cast<double>((dims + 31) / 32 * 34);
+    const std::int64_t steps = ceil_div(dims, 32);
+    const double truncations = static_cast<double>(steps) * 34;
     likely_of_mag = (arithmetic.lambda * std::sqrt(truncations / 3) + truncations / 2) * 0x1p-13;
     hard_of_size = truncations * 0x1p-13;
   }
@@ -85,7 +86,7 @@ struct RowSums {
 
 struct Worker {
   Worker(std::int64_t dims, std::int64_t value_dims)
-      : scratch(dims, value_dims),
+      : scratch(dims, value_dims, 1),
         sums(value_dims),
         bounds(value_dims),
         key_magnitude(kTileTokens * dims),
@@ -94,7 +95,8 @@ struct Worker {
         sizes(kTileTokens),
         peaks(kTileTokens) {}
   static std::int64_t bytes(std::int64_t dims, std::int64_t value_dims, std::int64_t tokens) {
-    return AttentionScratch::bytes(dims, value_dims) + 8 * (9 * value_dims + kTileTokens * (2 * dims + 3)) +
+    return AttentionScratch::bytes(dims, value_dims, 1) +
+           8 * (9 * value_dims + kTileTokens * (2 * dims + 3)) +
            tokens * static_cast<std::int64_t>(sizeof(Token));
   }
   AttentionScratch scratch;
@@ -167,7 +169,7 @@ class RowBound {
 
   void load_value(std::int64_t sequence, std::int32_t kv_head, std::int64_t position, double* value) const {
     double scale = 1;
-    gather_tokens(problem_.values, sequence, kv_head, position, 1, value, &scale);
+    gather_tokens(problem_.values, sequence, {kv_head, 1}, position, 1, 1, value, &scale);
     if (problem_.values.scales.data == nullptr) return;
     for (std::int64_t d = 0; d < problem_.values.layout.dims; ++d) value[d] *= scale;
   }
@@ -182,7 +184,7 @@ class RowBound {
     worker.tokens.clear();
     for (std::int64_t begin = row.visible.begin; begin < row.visible.end; begin += kTileTokens) {
       const std::int64_t count = std::min(kTileTokens, row.visible.end - begin);
-      gather_tokens(problem_.keys, sequence, kv_head, begin, count, scratch.keys.data(),
+      gather_tokens(problem_.keys, sequence, {kv_head, 1}, begin, count, kTileTokens, scratch.keys.data(),
                     scratch.key_scales.data());
       for (std::int64_t i = 0; i < count * dims; ++i) worker.key_magnitude[i] = std::fabs(scratch.keys[i]);
       panel::dots(scratch.keys.data(), count, scratch.q.data(), 1, dims, worker.dots.data(), kTileTokens);
@@ -229,7 +231,7 @@ void for_each_row(const PagedAttentionCase& problem, const Arithmetic& arithmeti
   AttentionWork work;
   std::int64_t longest = 0;
   for (std::int32_t sequence = 0; sequence < problem.batch(); ++sequence) {
-    append_work(problem, {sequence}, {0, problem.contexts[sequence]}, work);
+    append_work(problem, {sequence}, {0, problem.contexts[sequence]}, 1, work);
     longest = std::max<std::int64_t>(longest, problem.contexts[sequence]);
   }
   const int fitting = workers_within_scratch(execution.threads, Worker::bytes(dims, value_dims, longest));
@@ -244,7 +246,7 @@ void for_each_row(const PagedAttentionCase& problem, const Arithmetic& arithmeti
     const std::vector<AttentionRow> rows = rows_of(problem, work, item);
     Worker& worker = workers[w];
     double lse[kRowsAtOnce];
-    attend(problem, sequence, item.kv_head, group.tokens, rows, worker.scratch, lse);
+    attend(problem, sequence, item.heads, group.tokens, rows, worker.scratch, lse);
     const Panel out(worker.scratch.sums.begin(),
                     worker.scratch.sums.begin() + static_cast<std::int64_t>(rows.size()) * value_dims);
     for (std::size_t r = 0; r < rows.size(); ++r) {
@@ -253,7 +255,7 @@ void for_each_row(const PagedAttentionCase& problem, const Arithmetic& arithmeti
       std::fill(worker.bounds.begin(), worker.bounds.end(), 0.0);
       // Rows that see nothing, and rows with a NaN, are compared by class.
       if (std::isfinite(lse[r]))
-        lse_bound = bound.compute(sequence, item.kv_head, rows[r], row_out, lse[r], worker);
+        lse_bound = bound.compute(sequence, item.heads.begin, rows[r], row_out, lse[r], worker);
       visit(w, rows[r], row_out, worker.bounds.data(), lse[r], lse_bound);
     }
   });

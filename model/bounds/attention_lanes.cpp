@@ -98,7 +98,7 @@ struct AttentionDraw {
       case AttentionLane::kNearTie:
         if (dim == 0) return choice_stream.u32(at.row) % 2 == 0 ? 1.0 : 0.5;
         return dim == 1 && lane == AttentionLane::kNearTie ? normal * 3e-4 : normal;
-      case AttentionLane::kRamp: return dim == 0 ? at.position / 64 : normal;
+      case AttentionLane::kRamp: return dim == 0 ? static_cast<double>(at.position >> 6) : normal;
       case AttentionLane::kSpecials:
         if (dim == 0) return -16384.0;
         return index % 7 == 0 ? (index % 2 ? 0.0 : -0.0) : index % 11 == 0 ? normal * 0x1p-130 : normal;

@@ -36,7 +36,8 @@ struct DotError {
  private:
   void truncate(std::int64_t step, double quantum, std::int64_t dims) {
     truncating = true;
-    const double truncations = static_cast<double>((dims + step - 1) / step * (step + 2));
+    const std::int64_t steps = ceil_div(dims, step);
+    const double truncations = static_cast<double>(steps * (step + 2));
     sigma = std::sqrt(truncations / 3) * quantum;
     hard = truncations * quantum;
     bias = truncations / 2 * quantum;

@@ -1,6 +1,7 @@
-// The inside of the golden attention: some query rows of one KV head against a range of tokens of one
+// The inside of the golden attention: some query rows of a few KV heads against a range of tokens of one
 // sequence, tile by tile, with a running maximum. Plain attention uses it once per sequence, the
-// cascade once per shared segment and once per rest.
+// cascade once per shared segment and once per rest. KV heads go together because their rows lie side by
+// side in memory (NHD); what is computed for one does not depend on which others are there.
 //
 //   tile of kTileTokens tokens:   S = K q^T        one Eigen product
 //                                 p = exp(S - m)   m: running maximum per row
@@ -14,9 +15,10 @@
 
 namespace assay {
 
-inline constexpr std::int64_t kTileTokens = 128;
-// Rows that share one decoded tile at most.
+inline constexpr std::int64_t kTileTokens = 48;
+// Rows that share one decoded tile at most, over all KV heads that go together.
 inline constexpr std::int64_t kRowsAtOnce = 128;
+inline constexpr std::int32_t kHeadsAtOnce = 8;
 
 struct AttentionRow {
   std::int64_t query = 0;  // index on q's first axis
@@ -24,31 +26,46 @@ struct AttentionRow {
   TokenRange visible;
 };
 
-// One worker's panels.
+// One worker's panels, for `heads` KV heads at once.
 class AttentionScratch {
  public:
-  AttentionScratch(std::int64_t dims, std::int64_t value_dims);
-  [[nodiscard]] static std::int64_t bytes(std::int64_t dims, std::int64_t value_dims);
+  AttentionScratch(std::int64_t dims, std::int64_t value_dims, std::int64_t heads);
+  [[nodiscard]] static std::int64_t bytes(std::int64_t dims, std::int64_t value_dims, std::int64_t heads);
 
   Panel q;                         // [kRowsAtOnce, D]
-  Panel keys;                      // [kTileTokens, D]
-  Panel values;                    // [kTileTokens, Dv]
-  Panel key_scales, value_scales;  // [kTileTokens]
+  Panel keys;                      // [heads, kTileTokens, D]
+  Panel values;                    // [heads, kTileTokens, Dv]
+  Panel key_scales, value_scales;  // [heads, kTileTokens]
   Panel scores;                    // [kRowsAtOnce, kTileTokens]
   Panel sums;                      // [kRowsAtOnce, Dv]
   Panel maximum, total;            // [kRowsAtOnce]
 };
 
-// Decodes tokens [begin, begin + count) of one KV head: panel [count, dims] unscaled, scales [count].
-void gather_tokens(const PagedCacheView& cache, std::int64_t sequence, std::int32_t kv_head,
-                   std::int64_t begin, std::int64_t count, double* panel, double* scales);
+// KV heads [begin, begin + count).
+struct HeadRange {
+  std::int32_t begin = 0, count = 1;
+};
+
+// Tokens that will be gathered next, of the same sequence and heads: fetched into the cache while others
+// are decoded.
+struct TokensAhead {
+  const PagedCacheView* cache = nullptr;
+  std::int64_t begin = 0, end = 0;
+};
+
+// Decodes tokens [begin, begin + count): panel [heads, stride, dims] unscaled, scales [heads, stride],
+// count <= stride.
+void gather_tokens(const PagedCacheView& cache, std::int64_t sequence, const HeadRange& heads,
+                   std::int64_t begin, std::int64_t count, std::int64_t stride, double* panel, double* scales,
+                   const TokensAhead& ahead = {});
 
 // The score of a dot product: scales and soft cap.
 [[nodiscard]] double score_of(const PagedAttentionCase& problem, double dot, double key_scale);
 
-// Partial results of `rows` (at most kRowsAtOnce) over the tokens that they see of `tokens`:
-// scratch.sums holds out [row, Dv], lse [row]; rows that see none get 0 and -inf.
-void attend(const PagedAttentionCase& problem, std::int64_t sequence, std::int32_t kv_head,
+// Partial results over the tokens that the rows see of `tokens`. `rows` are the rows of the first KV head;
+// those of the next are the same with their heads moved up by Hq / Hkv. rows.size() * heads.count is at
+// most kRowsAtOnce. scratch.sums holds out [head, row, Dv], lse [head, row]; who sees none gets 0 and -inf.
+void attend(const PagedAttentionCase& problem, std::int64_t sequence, const HeadRange& heads,
             const TokenRange& tokens, const std::vector<AttentionRow>& rows, AttentionScratch& scratch,
             double* lse);
 
@@ -61,18 +78,22 @@ struct AttentionGroup {
   TokenRange tokens;
 };
 struct AttentionItem {
-  std::int32_t group = 0, kv_head = 0;
-  std::int64_t row_begin = 0,
-               row_end = 0;  // rows of the KV head: query * (Hq / Hkv) + place in the head group
+  std::int32_t group = 0;
+  HeadRange heads;
+  std::int64_t row_begin = 0, row_end = 0;  // of a KV head: query * (Hq / Hkv) + place in the head group
 };
 struct AttentionWork {
   std::vector<AttentionGroup> groups;
   std::vector<AttentionItem> items;
 };
 
-// All queries of `sequences` over `tokens`.
+// All queries of `sequences` over `tokens`, at most heads_at_once KV heads in an item.
 void append_work(const PagedAttentionCase& problem, const std::vector<std::int32_t>& sequences,
-                 const TokenRange& tokens, AttentionWork& work);
+                 const TokenRange& tokens, std::int32_t heads_at_once, AttentionWork& work);
+// As many heads at once as leave every thread a few of `sequences` pieces of work.
+[[nodiscard]] std::int32_t heads_at_once(const PagedAttentionCase& problem, std::int64_t sequences,
+                                         const Execution& execution);
+// The rows of the item's first KV head.
 [[nodiscard]] std::vector<AttentionRow> rows_of(const PagedAttentionCase& problem, const AttentionWork& work,
                                                 const AttentionItem& item);
 

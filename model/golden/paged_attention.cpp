@@ -117,8 +117,9 @@ AttentionReport paged_attention(const PagedAttentionCase& problem, const ResultV
                                 const ResultView<2>& lse, const Execution& execution) {
   begin_attention(problem, out, lse);
   AttentionWork work;
+  const std::int32_t together = heads_at_once(problem, problem.batch(), execution);
   for (std::int32_t sequence = 0; sequence < problem.batch(); ++sequence)
-    append_work(problem, {sequence}, {0, problem.contexts[sequence]}, work);
+    append_work(problem, {sequence}, {0, problem.contexts[sequence]}, together, work);
   run_work(problem, work, out, lse, execution);
   return report_of(out, lse);
 }

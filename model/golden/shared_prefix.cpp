@@ -74,6 +74,7 @@ AttentionReport cascade_attention(const PagedAttentionCase& problem, const Resul
   const std::int64_t block_tokens = problem.keys.layout.block_tokens;
   std::vector<std::int64_t> covered(problem.batch(), 0);  // tokens done, per sequence
   AttentionWork work;
+  const std::int32_t together = heads_at_once(problem, problem.batch(), execution);
   std::int32_t level = 0;
   for (const SharedSegment& segment : find_shared_prefixes(problem, max_levels)) {
     if (segment.level != level) {  // rows of one level are disjoint; levels follow each other
@@ -82,14 +83,14 @@ AttentionReport cascade_attention(const PagedAttentionCase& problem, const Resul
       level = segment.level;
     }
     append_work(problem, segment.sequences,
-                {segment.block_begin * block_tokens, segment.block_end * block_tokens}, work);
+                {segment.block_begin * block_tokens, segment.block_end * block_tokens}, 1, work);
     for (const std::int32_t sequence : segment.sequences)
       covered[sequence] = segment.block_end * block_tokens;
   }
   run_work(problem, work, out, lse, execution);
   work = {};
   for (std::int32_t sequence = 0; sequence < problem.batch(); ++sequence)
-    append_work(problem, {sequence}, {covered[sequence], problem.contexts[sequence]}, work);
+    append_work(problem, {sequence}, {covered[sequence], problem.contexts[sequence]}, together, work);
   run_work(problem, work, out, lse, execution);
   return report_of(out, lse);
 }
