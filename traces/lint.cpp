@@ -1,6 +1,7 @@
 #include "traces/lint.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "model/core/check.h"
@@ -77,7 +78,7 @@ void Linter::run(const std::string& path, const OpenOptions& open) {
     const auto trace = open_trace(path, options);
     lint(*trace);
   } catch (const InputError& error) {
-    add(Severity::kError, "unreadable", 0, 0, error.what());
+    add_unreadable(error);
   }
   ++file_index_;
 }
@@ -94,9 +95,22 @@ void Linter::run_in_memory(std::string bytes, const std::string& name, const Ope
     const auto trace = open_trace_in_memory(std::move(bytes), name, options);
     lint(*trace);
   } catch (const InputError& error) {
-    add(Severity::kError, "unreadable", 0, 0, error.what());
+    add_unreadable(error);
   }
   ++file_index_;
+}
+
+// A file that cannot be opened, packed or understood. A place file:line:column is taken apart again.
+void Linter::add_unreadable(const InputError& error) {
+  long long line = 0, column = 0;
+  const std::string& place = error.place();
+  const bool located = place.size() > file_.size() && place.compare(0, file_.size(), file_) == 0 &&
+                       std::sscanf(place.c_str() + file_.size(), ":%lld:%lld", &line, &column) == 2;
+  if (located) {
+    add(Severity::kError, "header", line, column, "expected " + error.expected() + ", got " + error.got());
+  } else {
+    add(Severity::kError, "unreadable", 0, 0, error.what());
+  }
 }
 
 void Linter::lint(TraceReader& trace) {

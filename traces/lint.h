@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/core/check.h"
 #include "traces/id_table.h"
 #include "traces/open.h"
 
@@ -70,6 +71,7 @@ class Linter {
     [[nodiscard]] bool used() const { return line != 0; }
   };
   void lint(TraceReader& trace);
+  void add_unreadable(const InputError& error);
   void check_file(TraceReader& trace);
   void check_request(TraceReader& trace, const Request& request);
   void check_ids(TraceReader& trace, const Request& request);

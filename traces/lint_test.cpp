@@ -65,6 +65,9 @@ std::vector<Canary> canaries() {
       {"no-ids", kWarning, good + "@{\"timestamp\": 2, \"input_length\": 5, \"output_length\": 1}\n"},
       {"local-ids", kWarning,
        "{\"timestamp\": 1, \"input_length\": 6, \"output_length\": 1, \"hash_id_scope\": @\"local\"}\n"},
+      {"header", kError, "@arrived_at,num_prefill_tokens\n0,1\n"},
+      {"header", kError, "@{\"timestamp\": 1, \"tokens\": 5}\n"},
+      {"header", kError, "{\"assay_trace\": @7}\n{\"input_tokens\": 1, \"output_tokens\": 1}\n"},
       {"syntax", kError, good + "{\"a}@\n"},
       {"syntax", kError, good + "{\"timestamp\": 1@"},
       {"syntax", kError, good + mooncake("1", "0@12", "[1]")},
@@ -178,7 +181,8 @@ TEST(Lint, AFileThatCannotBeReadIsAFindingAndNotACrash) {
   linter.run_in_memory("\x1f\x8b\x08", "t", {});
   linter.run_in_memory("", "t", {});
   linter.run_in_memory("a,b\n1,2\n", "t", {});
-  EXPECT_EQ(linter.count("unreadable"), 4);
+  EXPECT_EQ(linter.count("unreadable"), 3);
+  EXPECT_EQ(linter.count("header"), 1);
 }
 
 TEST(Lint, ThePublicTracesAreAsPublished) {
