@@ -143,6 +143,20 @@ TEST(AttentionBound, TheCorrectKernelIsFlaggedForNoCacheTypeRatioOrOrder) {
     }
 }
 
+TEST(AttentionBound, TheCorrectKernelOnTensorCoresIsFlaggedOnNoLane) {
+  Arithmetic arithmetic;
+  arithmetic.accumulator = Accumulator::kTensorCore16;
+  for (const AttentionLane lane : kAttentionLanes) {
+    const JudgedLane judged(lane, shape_of(1500, 2, 1), arithmetic);
+    EmulatedAttention kernel(judged.lane_case);
+    kernel.accumulator = Accumulator::kTensorCore16;
+    kernel.splits = 1;  // the longest chain of truncations
+    const KernelOutput got = kernel.run(AttentionBug::kNone);
+    EXPECT_TRUE(judged.judge_out(got).passed()) << name_of(lane) << ": " << judged.judge_out(got).summary();
+    EXPECT_TRUE(judged.judge_lse(got).passed()) << name_of(lane) << ": " << judged.judge_lse(got).summary();
+  }
+}
+
 // fp8 P: the output alone is nearly blind on gaussian inputs, so other lanes must see.
 TEST(AttentionBound, WithFp8ProbabilitiesTheCorrectKernelIsFlaggedOnNoLane) {
   for (const double p_scale : {1.0, 256.0}) {

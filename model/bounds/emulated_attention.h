@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "model/bounds/arithmetic.h"
 #include "model/bounds/lanes.h"
 
 namespace assay::testing {
@@ -65,10 +66,35 @@ struct KernelOutput {
   std::vector<float> lse;          // [T, Hq]
 };
 
+// One k = 16 step of the bf16/fp16 tensor core: terms aligned to the largest exponent (a product's is the
+// sum of its factors') and cut 25 fraction bits below it, added exactly; the result cut to 23. Simple
+// scalar form; model/twin owns the fast one. All sums are exact in double.
+inline float tensor_core16_step(float accumulator, const float* a, const float* b, int count) {
+  double terms[17];
+  int largest = -100000, used = 0;
+  for (int i = 0; i < count; ++i) {
+    if (a[i] == 0 || b[i] == 0) continue;
+    terms[used++] = static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    largest = std::max(largest, std::ilogb(a[i]) + std::ilogb(b[i]));
+  }
+  if (accumulator != 0) {
+    terms[used++] = static_cast<double>(accumulator);
+    largest = std::max(largest, std::ilogb(accumulator));
+  }
+  if (used == 0) return 0;
+  const double quantum = std::ldexp(1.0, largest - 25);
+  double sum = 0;
+  for (int i = 0; i < used; ++i) sum += std::trunc(terms[i] / quantum) * quantum;
+  if (sum == 0) return 0;
+  const double result_quantum = std::ldexp(1.0, std::ilogb(sum) - 23);
+  return static_cast<float>(std::trunc(sum / result_quantum) * result_quantum);
+}
+
 class EmulatedAttention {
  public:
   static constexpr int kTile = 64;
   int splits = 4;
+  Accumulator accumulator = Accumulator::kFp32;  // or kTensorCore16
   ElementType p_type = ElementType::kBf16;
   float p_scale = 1;
   int bug_token = -1;  // which token the one-token bugs hit; -1: a third of the way, or the last one
@@ -128,6 +154,11 @@ class EmulatedAttention {
   }
 
   float dot(const float* a, const float* b) const {
+    if (accumulator == Accumulator::kTensorCore16) {
+      float sum = 0;
+      for (int d = 0; d < case_.shape.dims; d += 16) sum = tensor_core16_step(sum, a + d, b + d, 16);
+      return sum;
+    }
     float lanes[8] = {};
     for (int d = 0; d < case_.shape.dims; d += 8)
       for (int i = 0; i < 8; ++i) lanes[i] += a[d + i] * b[d + i];
@@ -204,13 +235,13 @@ class EmulatedAttention {
             for (int d = 0; d < dims; ++d) acc[d] *= factor;
           maximum = top;
         }
+        float fed[kTile];
         for (int i = 0; i < count; ++i) {
-          const float p = std::exp(scores[i] - maximum), fed = rounded_p(p);
+          const float p = std::exp(scores[i] - maximum);
+          fed[i] = rounded_p(p);
           total += p;
-          const float* v =
-              &values_[b][(static_cast<std::size_t>(values[i]) * shape.kv_heads + kv_head) * dims];
-          for (int d = 0; d < dims; ++d) acc[d] += fed * v[d];
         }
+        add_values(b, kv_head, fed, values, count, acc);
       }
       if (total == 0) continue;
       for (int d = 0; d < dims; ++d) acc[d] = acc[d] / p_scale / total;
@@ -228,6 +259,25 @@ class EmulatedAttention {
     }
     for (int d = 0; d < dims; ++d) out[d] /= total;
     return top + std::log(total);
+  }
+
+  void add_values(int b, int kv_head, const float* fed, const int* tokens, int count, float* acc) const {
+    const AttentionShape& shape = case_.shape;
+    const auto value = [&](int i) {
+      return &values_[b][(static_cast<std::size_t>(tokens[i]) * shape.kv_heads + kv_head) * shape.dims];
+    };
+    if (accumulator == Accumulator::kFp32) {
+      for (int i = 0; i < count; ++i)
+        for (int d = 0; d < shape.dims; ++d) acc[d] += fed[i] * value(i)[d];
+      return;
+    }
+    for (int first = 0; first < count; first += 16)
+      for (int d = 0; d < shape.dims; ++d) {
+        float column[16];
+        const int step = std::min(16, count - first);
+        for (int i = 0; i < step; ++i) column[i] = value(first + i)[d];
+        acc[d] = tensor_core16_step(acc[d], fed + first, column, step);
+      }
   }
 
   const AttentionLaneCase& case_;
