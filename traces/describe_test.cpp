@@ -4,10 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
 #include <vector>
 
 #include "model/core/philox.h"
 #include "traces/open.h"
+#include "traces/random_shapes.h"
 #include "traces/testing.h"
 
 namespace assay {
@@ -101,6 +105,96 @@ TEST(Describe, TheKnownNumbersOfTheSyntheticTraceAreReproduced) {
   EXPECT_NEAR(s.reuse.mean_request_ratio, 0.4315, 5e-5);
   EXPECT_EQ(s.reuse.half_token_hits, 31535563);
   EXPECT_EQ(s.reuse.half_tokens, 36552394);
+}
+
+// The definitions once more, on standard containers and request by request.
+ReuseSummary slow_reuse(const std::vector<Request>& requests, std::int64_t g) {
+  ReuseSummary out;
+  std::set<std::int64_t> known;
+  std::map<std::int64_t, std::int64_t> uses;
+  std::vector<std::int64_t> recent;  // most recent last
+  double ratios = 0;
+  for (std::size_t index = 0; index < requests.size(); ++index) {
+    const Request& r = requests[index];
+    bool leading = true;
+    std::int64_t hit_tokens = 0;
+    for (std::size_t i = 0; i < r.hash_ids.size(); ++i) {
+      const std::int64_t tokens = std::min(g, r.input_tokens - static_cast<std::int64_t>(i) * g);
+      const bool hit = known.count(r.hash_ids[i]) > 0;
+      leading = leading && hit;
+      ++out.references;
+      out.full_references += tokens == g ? 1 : 0;
+      out.any_block_hits += hit ? 1 : 0;
+      out.block_hits += leading ? 1 : 0;
+      out.full_hits += leading && tokens == g ? 1 : 0;
+      hit_tokens += leading ? tokens : 0;
+    }
+    out.token_hits += hit_tokens;
+    if (r.input_tokens > 0) ratios += static_cast<double>(hit_tokens) / static_cast<double>(r.input_tokens);
+    if (index >= requests.size() / 2) {
+      out.half_tokens += r.input_tokens;
+      out.half_token_hits += hit_tokens;
+    }
+    for (const std::int64_t id : r.hash_ids) {
+      const auto at = std::find(recent.begin(), recent.end(), id);
+      if (at != recent.end()) {
+        std::size_t slot = 0;
+        for (std::int64_t d = recent.end() - at - 1; d > 0; d >>= 1) ++slot;
+        if (slot >= out.distance_octaves.size()) out.distance_octaves.resize(slot + 1);
+        ++out.distance_octaves[slot];
+        recent.erase(at);
+      }
+      recent.push_back(id);
+      known.insert(id);
+      ++uses[id];
+    }
+  }
+  out.unique = static_cast<std::int64_t>(known.size());
+  for (const auto& [id, count] : uses) out.used_once += count == 1 ? 1 : 0;
+  out.mean_request_ratio = ratios / static_cast<double>(requests.size());
+  return out;
+}
+
+std::string reuse_difference(const ReuseSummary& a, const ReuseSummary& b) {
+  if (a.references != b.references || a.unique != b.unique || a.used_once != b.used_once) return "blocks";
+  if (a.block_hits != b.block_hits) return "block_hits";
+  if (a.any_block_hits != b.any_block_hits) return "any_block_hits";
+  if (a.full_references != b.full_references || a.full_hits != b.full_hits) return "full_hits";
+  if (a.token_hits != b.token_hits) return "token_hits";
+  if (a.half_tokens != b.half_tokens || a.half_token_hits != b.half_token_hits) return "half";
+  if (std::abs(a.mean_request_ratio - b.mean_request_ratio) > 1e-12) return "mean_request_ratio";
+  return a.distance_octaves == b.distance_octaves ? "" : "distance_octaves";
+}
+
+TEST(Describe, AgreesWithTheDefinitionsOnRandomTracesAndNoWrongOneDoes) {
+  Draws draws(RandomStream(1, "describe"));
+  for (int trace = 0; trace < 60; ++trace) {
+    const std::int64_t g = 1 + static_cast<std::int64_t>(draws.below(20));
+    std::vector<Request> requests(1 + draws.below(40));
+    for (Request& r : requests) {
+      r.input_tokens = static_cast<std::int64_t>(draws.below(static_cast<std::uint64_t>(12 * g)));
+      // Ids of every kind: dense, far apart, negative, twice in one prompt.
+      for (std::int64_t i = 0; i < (r.input_tokens + g - 1) / g; ++i) {
+        const auto id = static_cast<std::int64_t>(draws.below(30));
+        r.hash_ids.push_back(trace % 3 == 0   ? id
+                             : trace % 3 == 1 ? id * 1000003 - 7
+                                              : -id * 4611686018427387);
+      }
+    }
+    TraceStatistics fast;
+    for (const Request& r : requests) fast.add(r, static_cast<std::int32_t>(g));
+    fast.finish();
+    ReuseSummary slow = slow_reuse(requests, g);
+    ASSERT_EQ(reuse_difference(fast.reuse, slow), "") << trace;
+    // The comparison is not blind: granularity off by one, or the requests in another order.
+    if (slow.full_hits > 0) {
+      EXPECT_NE(reuse_difference(fast.reuse, slow_reuse(requests, g + 1)), "") << trace;
+    }
+    std::reverse(requests.begin(), requests.end());
+    if (requests.size() > 10) {
+      EXPECT_NE(reuse_difference(fast.reuse, slow_reuse(requests, g)), "") << trace;
+    }
+  }
 }
 
 TEST(Recency, ADistanceIsTheNumberOfDistinctKeysSince) {
