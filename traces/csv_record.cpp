@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "traces/numbers.h"
+#include "traces/utf8.h"
 
 namespace assay {
 namespace {
@@ -69,6 +70,8 @@ bool split_csv(const Line& line, std::vector<std::string>& cells, Fault& fault) 
 bool CsvReader::parse_header(const Line& line, Fault& fault) {
   std::vector<std::string> names;
   if (!split_csv(line, names, fault)) return false;
+  const char* invalid = find_invalid_utf8(line.begin, line.end);
+  if (invalid != line.end) return fail(fault, "utf-8", line, invalid, "valid UTF-8");
   std::uint32_t seen = 0;
   for (const std::string& name : names) {
     const auto found = std::find_if(spec_.fields.begin(), spec_.fields.end(),
@@ -78,7 +81,8 @@ bool CsvReader::parse_header(const Line& line, Fault& fault) {
       unknown_.push_back(name);
     } else if ((seen & field_bit(field)) != 0) {
       columns_.clear();
-      return fail(fault, "header", line, line.begin, "each column once", "\"" + name + "\" twice");
+      return fail(fault, "header", line, line.begin, "each column once",
+                  show_text(name.data(), name.data() + name.size()) + " twice");
     } else {
       seen |= field_bit(field);
     }
@@ -117,6 +121,12 @@ bool CsvReader::parse_cell(Field field, const char* p, const char* end, const Li
     facts.time_rounded = facts.time_rounded || scaled == Scaled::kRounded;
     return may_be_negative || out >= 0 || fail(fault, "negative", line, p, what);
   };
+  const auto text = [&](std::string& out) {
+    const char* invalid = find_invalid_utf8(p, end);
+    if (invalid != end) return fail(fault, "utf-8", line, invalid, "valid UTF-8");
+    out.assign(p, end);
+    return true;
+  };
   switch (field) {
     case Field::kTime: {
       if (p == end) return fail(fault, "missing-time", line, p, "a time", "an empty cell");
@@ -136,9 +146,9 @@ bool CsvReader::parse_cell(Field field, const char* p, const char* end, const Li
     case Field::kTotal: return integer(facts.total_tokens, "a whole number of tokens");
     case Field::kImages: return integer(request.images, "a whole number of images");
     case Field::kElapsed: return p == end || duration(request.elapsed_ns, "a number of seconds", false);
-    case Field::kModel: request.model.assign(p, end); return true;
-    case Field::kKind: request.kind.assign(p, end); return true;
-    case Field::kSession: request.session.assign(p, end); return true;
+    case Field::kModel: return text(request.model);
+    case Field::kKind: return text(request.kind);
+    case Field::kSession: return text(request.session);
     default: return true;
   }
 }

@@ -35,7 +35,8 @@ namespace {
 
 [[nodiscard]] std::string listed(const std::vector<std::string>& names) {
   std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  for (const std::string& name : names)
+    out += (out.empty() ? "" : ", ") + show_text(name.data(), name.data() + name.size());
   return out;
 }
 

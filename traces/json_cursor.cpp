@@ -1,8 +1,8 @@
 // The grammar half of json_record.h: strings, numbers, arrays, skipped values.
 #include <cstring>
-#include <limits>
 
 #include "traces/json_record.h"
+#include "traces/utf8.h"
 
 namespace assay {
 namespace {
@@ -18,25 +18,6 @@ namespace {
     value = value * 16 + static_cast<std::uint32_t>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
   }
   return value;
-}
-
-// Length of the UTF-8 sequence at `p`, 0 if it is not one (overlong, surrogate, past U+10FFFF, cut).
-[[nodiscard]] int utf8_length(const char* p, const char* end) {
-  const auto byte = [&](int i) { return static_cast<unsigned char>(p + i < end ? p[i] : 0); };
-  const unsigned char a = byte(0), b = byte(1);
-  const auto tail = [](unsigned char c) { return (c & 0xc0) == 0x80; };
-  if (a >= 0xc2 && a <= 0xdf) return tail(b) ? 2 : 0;
-  if (a >= 0xe0 && a <= 0xef) {
-    if (!tail(b) || !tail(byte(2))) return 0;
-    if (a == 0xe0 && b < 0xa0) return 0;
-    return a == 0xed && b > 0x9f ? 0 : 3;
-  }
-  if (a >= 0xf0 && a <= 0xf4) {
-    if (!tail(b) || !tail(byte(2)) || !tail(byte(3))) return 0;
-    if (a == 0xf0 && b < 0x90) return 0;
-    return a == 0xf4 && b > 0x8f ? 0 : 4;
-  }
-  return 0;
 }
 
 void append_utf8(std::string& out, std::uint32_t code) {

@@ -149,7 +149,8 @@ void Linter::check_file(TraceReader& trace) {
     add(Severity::kNote, "blank-line", trace.first_blank_line(), 1,
         std::to_string(trace.blank_lines()) + " blank lines; skipped");
   for (const std::string& column : trace.unknown_columns())
-    add(Severity::kNote, "unknown-column", trace.header_line(), 1, "column \"" + column + "\" is not kept");
+    add(Severity::kNote, "unknown-column", trace.header_line(), 1,
+        "column " + show_text(column.data(), column.data() + column.size()) + " is not kept");
   if (shared_ids_ > 0)
     add(Severity::kWarning, "local-ids", 1, 1,
         std::to_string(shared_ids_) +

@@ -59,6 +59,9 @@ struct FetchAction {
                                         nlohmann::ordered_json& document);
 [[nodiscard]] int fetch_trace(const FetchAction& action, std::FILE* print, nlohmann::ordered_json& document);
 
+// A path may hold any bytes, JSON may not: those that are no UTF-8 as \xNN.
+[[nodiscard]] std::string json_safe(const std::string& text);
+
 // "12,031"
 [[nodiscard]] std::string grouped(std::int64_t value);
 

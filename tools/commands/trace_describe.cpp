@@ -194,7 +194,7 @@ int describe_trace(const DescribeAction& action, std::FILE* print, Json& documen
 
   document["schema"] = "assay.trace.describe/1";
   document["complete"] = complete;
-  document["file"] = action.input.path;
+  document["file"] = json_safe(action.input.path);
   document["format"] = trace->header().format;
   document["hash_tokens"] = trace->header().hash_tokens;
   document["origin_ns"] = trace->header().origin_ns;

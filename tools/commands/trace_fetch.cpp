@@ -65,7 +65,7 @@ int run_curl(const std::string& address, const std::string& part) {
 int check_file(const FetchAction& action, std::FILE* print, Json& document) {
   const std::string digest = sha256_of_file(action.check);
   const PublicTrace* known = find_public_trace_by_digest(digest);
-  document["file"] = action.check;
+  document["file"] = json_safe(action.check);
   document["sha256"] = digest;
   document["known_as"] = known == nullptr ? Json(nullptr) : Json(known->name);
   if (print != nullptr)
@@ -121,7 +121,7 @@ int fetch_trace(const FetchAction& action, std::FILE* print, Json& document) {
                                by_hand);
   }
   const std::string digest = sha256_of_file(part);
-  document["file"] = file;
+  document["file"] = json_safe(file);
   document["sha256"] = digest;
   if (!trace->sha256.empty() && digest != trace->sha256) {
     std::filesystem::remove(part, error);

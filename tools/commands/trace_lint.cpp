@@ -30,7 +30,8 @@ int lint_traces(const LintAction& action, std::FILE* print, nlohmann::ordered_js
 
   document["schema"] = "assay.trace.lint/1";
   document["complete"] = linter.complete();
-  document["files"] = action.paths;
+  auto& files = document["files"] = nlohmann::ordered_json::array();
+  for (const std::string& path : action.paths) files.push_back(json_safe(path));
   document["formats"] = linter.formats();
   document["requests"] = linter.requests();
   for (const Severity severity : {Severity::kError, Severity::kWarning, Severity::kNote})
@@ -40,10 +41,10 @@ int lint_traces(const LintAction& action, std::FILE* print, nlohmann::ordered_js
   for (const Finding& finding : linter.findings())
     listed.push_back({{"severity", severity_name(finding.severity)},
                       {"code", finding.code},
-                      {"file", finding.file},
+                      {"file", json_safe(finding.file)},
                       {"line", finding.line},
                       {"column", finding.column},
-                      {"message", finding.message}});
+                      {"message", json_safe(finding.message)}});
 
   const std::int64_t errors = linter.count(Severity::kError), warnings = linter.count(Severity::kWarning);
   if (print != nullptr) {

@@ -8,6 +8,7 @@
 #include "model/core/check.h"
 #include "tools/commands/command.h"
 #include "tools/commands/trace_actions.h"
+#include "traces/utf8.h"
 
 namespace assay::tools {
 namespace {
@@ -23,6 +24,16 @@ std::string grouped(std::int64_t value) {
   const std::size_t first = value < 0 ? 1 : 0;
   for (std::size_t at = digits.size(); at > first + 3; at -= 3) digits.insert(at - 3, ",");
   return digits;
+}
+
+std::string json_safe(const std::string& text) {
+  const char* end = text.data() + text.size();
+  if (find_invalid_utf8(text.data(), end) == end) return text;
+  std::string out;
+  for (const char c : text)
+    out += static_cast<unsigned char>(c) < 0x80 ? std::string(1, c)
+                                                : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return out;
 }
 
 OpenOptions open_options(const TraceInput& input) {

@@ -75,6 +75,13 @@ expect 0 "$assay" trace lint "$work/g.jsonl" --strict
 expect 2 "$assay" trace generate --rate -1
 says err "--rate: expected a number from"
 
+# Bytes that are no UTF-8, in a path and in a file, end in a clear word and not in an exception.
+odd="$work/$(printf 'caf\351').csv"
+printf 'Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n1,\351,2,3,5,x\n' >"$odd"
+expect 2 "$assay" trace lint "$odd" --json "$work/odd.json"
+says out "[utf-8]"
+expect 0 "$assay" trace describe "$odd" --skip-bad --json -
+
 expect 0 "$assay" trace fetch
 says out "b8cbb061a85206d729d91cdc2981f43c9e0d99209dce588d3af5f7934408b9df"
 expect 0 "$assay" trace fetch mooncake-conversation --address
