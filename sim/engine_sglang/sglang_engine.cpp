@@ -119,6 +119,12 @@ bool SglangEngine::idle() const {
          std::all_of(running_.begin(), running_.end(), [](const Owned& s) { return s->finished; });
 }
 
+std::size_t SglangEngine::running() const {
+  const auto decoding =
+      std::count_if(running_.begin(), running_.end(), [](const Owned& s) { return !s->finished; });
+  return static_cast<std::size_t>(decoding) + last_.size() + (chunked_ ? 1 : 0);
+}
+
 SglangStep SglangEngine::step() {
   // An iteration may only clear the finished out of the batch; two such in a row would be a livelock.
   for (int attempt = 0; attempt < 4; ++attempt) {
@@ -242,6 +248,7 @@ void SglangEngine::add_chunk(Budget& budget) {
 
 void SglangEngine::run_prefill(std::vector<Owned> batch, SglangStep& step) {
   for (Owned& sequence : batch) {
+    step.chunks.push_back({sequence->fill_tokens - sequence->written_tokens, sequence->fill_tokens});
     sequence->written_tokens = sequence->fill_tokens;
     if (sequence->fill_tokens < sequence->input_tokens + sequence->output_tokens) {
       ASSAY_CHECK(!chunked_, "two requests are cut at once");
@@ -249,7 +256,7 @@ void SglangEngine::run_prefill(std::vector<Owned> batch, SglangStep& step) {
       last_shrank_ = true;
       continue;
     }
-    ++sequence->output_tokens;
+    if (++sequence->output_tokens == 1) step.first_tokens.push_back(sequence->id);
     if (sequence->output_tokens >= sequence->promised_tokens) {
       step.finished.push_back(sequence->id);
       release(*sequence, true);
@@ -286,6 +293,7 @@ void SglangEngine::run_decode(SglangStep& step) {
   for (Owned& sequence : running_) {
     allocate_to(*sequence, sequence->written_tokens + 1);
     step.decoded.push_back(sequence->id);
+    step.decode_contexts.push_back(sequence->written_tokens + 1);
   }
   for (Owned& sequence : running_) {
     ++sequence->written_tokens;

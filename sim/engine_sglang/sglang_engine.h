@@ -60,10 +60,16 @@ struct SglangAdmission {
 };
 
 struct SglangStep {
+  struct Chunk {
+    std::int64_t tokens = 0, context_tokens = 0;  // computed now; in the cache afterwards
+  };
   enum class Kind { kIdle, kPrefill, kDecode } kind = Kind::kIdle;
   std::int64_t scheduled_tokens = 0;
   std::vector<SglangAdmission> admitted;
-  std::vector<RequestId> decoded;  // in order of the batch
+  std::vector<RequestId> decoded;             // in order of the batch
+  std::vector<std::int64_t> decode_contexts;  // of `decoded`: tokens each attends to, the new one included
+  std::vector<Chunk> chunks;
+  std::vector<RequestId> first_tokens;  // whose prompt is complete for the first time
   std::vector<RequestId> retracted;
   std::vector<RequestId> finished;
 };
@@ -84,6 +90,15 @@ class SglangEngine {
   [[nodiscard]] double new_token_ratio() const { return ratio_; }
   [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
   [[nodiscard]] std::int64_t pool_tokens() const { return allocator_.pool_tokens(); }
+  [[nodiscard]] std::size_t running() const;
+  // Calls see(pages) for the page table of everybody who has one.
+  template <typename See>
+  void for_each_table(See see) const {
+    for (const Owned& sequence : running_)
+      if (!sequence->finished) see(sequence->pages);
+    for (const Owned& sequence : last_) see(sequence->pages);
+    if (chunked_) see(chunked_->pages);
+  }
   // Page table of a running request; empty when it is not running.
   [[nodiscard]] std::vector<BlockId> table(RequestId id) const;
   // Aborts unless every page is free, in the tree, or in exactly one request's hands.

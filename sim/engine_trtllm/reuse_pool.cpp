@@ -29,11 +29,14 @@ TrtllmReusePool::Found TrtllmReusePool::find(std::int32_t below, const TrtllmBlo
     return {exact->second, key.tokens(), !nodes_[static_cast<std::size_t>(exact->second)].full};
   Found best;
   if (!partial) return best;
-  for (const auto& [name, child] : parent.children) {
-    const Node& candidate = nodes_[static_cast<std::size_t>(child)];
+  // Something in common means the same first run, and children are in order of it.
+  const std::int64_t first = key.runs.front().name;
+  for (auto at = parent.children.lower_bound({{{first, 0}}});
+       at != parent.children.end() && at->first.runs.front().name == first; ++at) {
+    const Node& candidate = nodes_[static_cast<std::size_t>(at->second)];
     if (!options_.copy_on_partial_reuse && (candidate.owners > 0 || !candidate.children.empty())) continue;
-    const std::int64_t tokens = name.common(key);
-    if (tokens > best.tokens) best = {child, tokens, true};
+    const std::int64_t tokens = at->first.common(key);
+    if (tokens > best.tokens) best = {at->second, tokens, true};
   }
   return best;
 }

@@ -11,7 +11,10 @@
 namespace assay {
 
 TrtllmEngine::TrtllmEngine(const TrtllmOptions& options, std::int32_t hash_tokens)
-    : options_(options), hash_tokens_(hash_tokens), pool_(options.pool) {
+    : options_(options),
+      hash_tokens_(hash_tokens),
+      pool_(options.pool),
+      live_in_block_(static_cast<std::size_t>(options.pool.blocks), 0) {
   const auto want = [](bool holds, const char* place, const std::string& expected, std::int64_t got) {
     if (!holds) throw InputError(place, expected, std::to_string(got));
   };
@@ -74,14 +77,18 @@ TrtllmStep TrtllmEngine::step() {
     if (sequence->written_tokens % options_.pool.block_tokens == 0)
       sequence->blocks.push_back(pool_.allocate(options_.decode_priority));
   for (Sequence* sequence : decoders) {
+    note_written(*sequence, sequence->written_tokens, sequence->written_tokens + 1);
     ++sequence->written_tokens;
     ++sequence->output_tokens;
     ++step.scheduled_tokens;
     step.decoded.push_back(sequence->id);
+    step.decode_contexts.push_back(sequence->written_tokens);
   }
   for (const auto& [sequence, tokens] : prompts) {
     run_prompt(*sequence, tokens);
     step.scheduled_tokens += tokens;
+    step.chunks.push_back({tokens, sequence->written_tokens});
+    if (sequence->decoding) step.first_tokens.push_back(sequence->id);
   }
   std::size_t kept = 0;
   for (Owned& sequence : running_) {
@@ -159,6 +166,7 @@ std::int64_t TrtllmEngine::start(Sequence& sequence, std::int64_t tokens, Trtllm
       sequence.tokens.keys(sequence.input_tokens - 1, block_tokens, true), sequence.input_tokens, priorities);
   sequence.blocks = std::move(added.blocks);
   sequence.written_tokens = added.reused_tokens;
+  note_written(sequence, 0, added.reused_tokens);
   step.admitted.push_back({sequence.id, sequence.input_tokens, added.reused_tokens, added.copied_tokens});
   const std::int64_t end = added.reused_tokens + tokens;
   if (end >= sequence.input_tokens) return sequence.input_tokens - added.reused_tokens;
@@ -166,6 +174,7 @@ std::int64_t TrtllmEngine::start(Sequence& sequence, std::int64_t tokens, Trtllm
 }
 
 void TrtllmEngine::run_prompt(Sequence& sequence, std::int64_t tokens) {
+  note_written(sequence, sequence.written_tokens, sequence.written_tokens + tokens);
   sequence.written_tokens += tokens;
   if (sequence.written_tokens < sequence.input_tokens) return;
   sequence.decoding = true;
@@ -178,27 +187,33 @@ void TrtllmEngine::finish(Sequence& sequence, TrtllmStep& step) {
   pool_.store(sequence.tokens.keys(sequence.written_tokens, options_.pool.block_tokens, true),
               sequence.blocks);
   pool_.release(sequence.blocks);
+  for (const BlockId block : sequence.blocks)
+    if (pool_.owners(block) == 0)
+      live_slots_ -= std::exchange(live_in_block_[static_cast<std::size_t>(block.value())], 0);
   step.finished.push_back(sequence.id);
+}
+
+// The tokens [begin, end) of the sequence are in its blocks now.
+void TrtllmEngine::note_written(const Sequence& sequence, std::int64_t begin, std::int64_t end) {
+  const std::int64_t block_tokens = options_.pool.block_tokens;
+  for (std::int64_t i = begin / block_tokens; i * block_tokens < end; ++i) {
+    std::int32_t& live =
+        live_in_block_[static_cast<std::size_t>(sequence.blocks[static_cast<std::size_t>(i)].value())];
+    const auto now = static_cast<std::int32_t>(std::min(block_tokens, end - i * block_tokens));
+    if (now <= live) continue;  // shared, and full already
+    live_slots_ += now - live;
+    live = now;
+  }
 }
 
 TrtllmLedger TrtllmEngine::ledger() const {
   const std::int64_t block_tokens = options_.pool.block_tokens;
-  TrtllmLedger ledger;
-  std::vector<bool> counted(static_cast<std::size_t>(pool_.blocks()), false);
   std::int64_t promised = 0;
-  for (const Owned& sequence : running_) {
-    promised += blocks_to_completion(*sequence);
-    for (std::size_t i = 0; i < sequence->blocks.size(); ++i) {
-      const auto block = static_cast<std::size_t>(sequence->blocks[i].value());
-      if (counted[block]) continue;
-      counted[block] = true;
-      const std::int64_t begin = static_cast<std::int64_t>(i) * block_tokens;
-      const std::int64_t live = std::clamp<std::int64_t>(sequence->written_tokens - begin, 0, block_tokens);
-      ledger.live += live;
-      ledger.tail += block_tokens - live;
-    }
-  }
+  for (const Owned& sequence : running_) promised += blocks_to_completion(*sequence);
   const std::int64_t cached = pool_.cached_free_blocks(), empty = pool_.free_blocks() - cached;
+  TrtllmLedger ledger;
+  ledger.live = live_slots_;
+  ledger.tail = (pool_.blocks() - pool_.free_blocks()) * block_tokens - live_slots_;
   ledger.reserved = promised * block_tokens;
   ledger.free = std::max<std::int64_t>(0, empty - promised) * block_tokens;
   ledger.cached_idle = (cached - std::max<std::int64_t>(0, promised - empty)) * block_tokens;
@@ -215,12 +230,26 @@ void TrtllmEngine::check_invariants() const {
   pool_.check_invariants();
   const TrtllmLedger ledger = this->ledger();
   ASSAY_CHECK_EQ(ledger.sum(), static_cast<std::int64_t>(pool_.blocks()) * options_.pool.block_tokens);
+  ASSAY_CHECK_GE(ledger.tail, 0);
   ASSAY_CHECK_GE(ledger.cached_idle, 0);  // all that is promised is free: nobody will ever be paused
   std::vector<std::int32_t> owners(static_cast<std::size_t>(pool_.blocks()), 0);
+  std::vector<std::int64_t> live(owners.size(), 0);
   for (const Owned& sequence : running_)
-    for (const BlockId block : sequence->blocks) ++owners[static_cast<std::size_t>(block.value())];
-  for (std::int32_t block = 0; block < pool_.blocks(); ++block)
-    ASSAY_CHECK_EQ(pool_.owners(BlockId(block)), owners[static_cast<std::size_t>(block)]);
+    for (std::size_t i = 0; i < sequence->blocks.size(); ++i) {
+      const auto block = static_cast<std::size_t>(sequence->blocks[i].value());
+      const std::int64_t begin = static_cast<std::int64_t>(i) * options_.pool.block_tokens;
+      ++owners[block];
+      live[block] = std::max(live[block], std::clamp<std::int64_t>(sequence->written_tokens - begin, 0,
+                                                                   options_.pool.block_tokens));
+    }
+  std::int64_t slots = 0;
+  for (std::int32_t block = 0; block < pool_.blocks(); ++block) {
+    const auto index = static_cast<std::size_t>(block);
+    ASSAY_CHECK_EQ(pool_.owners(BlockId(block)), owners[index]);
+    ASSAY_CHECK_EQ(static_cast<std::int64_t>(live_in_block_[index]), live[index]);
+    slots += live[index];
+  }
+  ASSAY_CHECK_EQ(live_slots_, slots);
 }
 
 }  // namespace assay

@@ -55,10 +55,16 @@ struct TrtllmAdmission {
 };
 
 struct TrtllmStep {
+  struct Chunk {
+    std::int64_t tokens = 0, context_tokens = 0;  // computed now; in the cache afterwards
+  };
   std::int64_t scheduled_tokens = 0;  // 0: there was nothing to do
   std::vector<TrtllmAdmission> admitted;
   std::vector<RequestId> decoded;
-  std::vector<RequestId> passed_over;  // waits for a block that an earlier request computes
+  std::vector<std::int64_t> decode_contexts;  // of `decoded`: tokens each attends to, the new one included
+  std::vector<Chunk> chunks;
+  std::vector<RequestId> first_tokens;  // whose prompt is complete
+  std::vector<RequestId> passed_over;   // waits for a block that an earlier request computes
   std::vector<RequestId> finished;
 };
 
@@ -75,6 +81,11 @@ class TrtllmEngine {
   [[nodiscard]] std::size_t running() const { return running_.size(); }
   [[nodiscard]] TrtllmLedger ledger() const;
   [[nodiscard]] const TrtllmReusePool& pool() const { return pool_; }
+  // Calls see(blocks) for the table of everybody who has one.
+  template <typename See>
+  void for_each_table(See see) const {
+    for (const Owned& sequence : running_) see(sequence->blocks);
+  }
   [[nodiscard]] std::vector<BlockId> table(RequestId id) const;
   void check_invariants() const;
 
@@ -99,13 +110,16 @@ class TrtllmEngine {
   [[nodiscard]] std::int64_t chunk(std::int64_t remaining, std::int64_t tokens_left) const;
   void run_prompt(Sequence& sequence, std::int64_t tokens);
   void finish(Sequence& sequence, TrtllmStep& step);
+  void note_written(const Sequence& sequence, std::int64_t begin, std::int64_t end);
 
   TrtllmOptions options_;
   std::int64_t hash_tokens_;
   TrtllmReusePool pool_;
   std::int64_t own_names_ = 0;  // counts down
   std::deque<Owned> waiting_;
-  std::vector<Owned> running_;  // in order of admission
+  std::vector<Owned> running_;               // in order of admission
+  std::vector<std::int32_t> live_in_block_;  // [blocks] tokens written, 0 when nobody runs with it
+  std::int64_t live_slots_ = 0;              // their sum
 };
 
 }  // namespace assay
