@@ -4,6 +4,7 @@
 
 namespace assay::tools {
 
+void register_calibrate(Registry& registry);
 void register_replay(Registry& registry);
 void register_schedule(Registry& registry);
 void register_trace(Registry& registry);
@@ -12,6 +13,7 @@ void register_all(Registry& registry) {
   register_replay(registry);
   register_schedule(registry);
   register_trace(registry);
+  register_calibrate(registry);
 }
 
 }  // namespace assay::tools
