@@ -33,7 +33,8 @@ bool all_finite(const double* values, std::int64_t count) {
 // Turns one row's dot products of a tile into probabilities relative to the row's new maximum, and
 // scales what the row has so far. Returns false when the row sees nothing of the tile.
 bool soft_max_row(const PagedAttentionCase& problem, const TokenRange& seen, std::int64_t tile_begin,
-                  std::int64_t count, std::int64_t row, const double* key_scales, AttentionScratch& scratch) {
+                  std::int64_t count, std::int64_t row, const double* key_scales, double* sums,
+                  AttentionScratch& scratch) {
   double* scores = &scratch.scores[row * kTileTokens];
   const std::int64_t begin = std::clamp<std::int64_t>(seen.begin - tile_begin, 0, count);
   const std::int64_t end = std::clamp<std::int64_t>(seen.end - tile_begin, 0, count);
@@ -56,7 +57,7 @@ bool soft_max_row(const PagedAttentionCase& problem, const TokenRange& seen, std
     const std::int64_t dims = problem.values.layout.dims;
     // A row that has met a NaN keeps it: 0 * NaN is NaN.
     scratch.total[row] *= factor;
-    for (std::int64_t d = 0; d < dims; ++d) scratch.sums[row * dims + d] *= factor;
+    for (std::int64_t d = 0; d < dims; ++d) sums[d] *= factor;
     scratch.maximum[row] = maximum;
   }
   // Only -inf so far: nothing to add unless there is a NaN among them, which must show.
@@ -90,12 +91,15 @@ class TileOfHead {
         rows_(rows),
         scratch_(scratch),
         head_(head),
-        first_row_(head * static_cast<std::int64_t>(rows.size())) {}
+        first_row_(head * static_cast<std::int64_t>(rows.size())),
+        sums_(&scratch.sums[AttentionScratch::begin_of_head(head, static_cast<std::int64_t>(rows.size()),
+                                                            problem.values.layout.dims)]) {}
 
   // Returns whether any row sees any token of the tile.
   bool score(std::int64_t begin, std::int64_t count) {
     const std::int64_t dims = problem_.keys.layout.dims, rows = static_cast<std::int64_t>(rows_.size());
-    panel::dots(&scratch_.keys[head_ * kTileTokens * dims], count, &scratch_.q[first_row_ * dims], rows, dims,
+    panel::dots(&scratch_.keys[head_ * kTileTokens * dims], count,
+                &scratch_.q[AttentionScratch::begin_of_head(head_, rows, dims)], rows, dims,
                 &scratch_.scores[first_row_ * kTileTokens], kTileTokens);
     bool any = false;
     masked_ = false;
@@ -103,7 +107,8 @@ class TileOfHead {
       const TokenRange seen{std::max(tokens_.begin, rows_[r].visible.begin),
                             std::min(tokens_.end, rows_[r].visible.end)};
       any = soft_max_row(problem_, seen, begin, count, first_row_ + r,
-                         &scratch_.key_scales[head_ * kTileTokens], scratch_) ||
+                         &scratch_.key_scales[head_ * kTileTokens], sums_ + r * problem_.values.layout.dims,
+                         scratch_) ||
             any;
       masked_ = masked_ || seen.begin > begin || seen.end < begin + count;
     }
@@ -114,16 +119,15 @@ class TileOfHead {
     const std::int64_t dims = problem_.values.layout.dims;
     double* values = &scratch_.values[head_ * kTileTokens * dims];
     const double* scores = &scratch_.scores[first_row_ * kTileTokens];
-    double* sums = &scratch_.sums[first_row_ * dims];
     if (problem_.values.scales.data != nullptr)
       for (std::int64_t t = 0; t < count; ++t)
         for (std::int64_t d = 0; d < dims; ++d)
           values[t * dims + d] *= scratch_.value_scales[head_ * kTileTokens + t];
     if (masked_ && !all_finite(values, count * dims)) {
-      weighted_sums_slowly(scores, values, rows_, tokens_, begin, count, dims, sums);
+      weighted_sums_slowly(scores, values, rows_, tokens_, begin, count, dims, sums_);
     } else {
       panel::weighted_sums(scores, kTileTokens, static_cast<std::int64_t>(rows_.size()), values, count, dims,
-                           sums);
+                           sums_);
     }
   }
 
@@ -133,19 +137,20 @@ class TileOfHead {
   const std::vector<AttentionRow>& rows_;
   AttentionScratch& scratch_;
   std::int64_t head_, first_row_;
+  double* sums_;  // [row, Dv]
   bool masked_ = false;
 };
 
 }  // namespace
 
 AttentionScratch::AttentionScratch(std::int64_t dims, std::int64_t value_dims, std::int64_t heads)
-    : q(kRowsAtOnce * dims),
+    : q(kRowsAtOnce * dims + 8 * heads),
       keys(heads * kTileTokens * dims),
       values(heads * kTileTokens * value_dims),
       key_scales(heads * kTileTokens),
       value_scales(heads * kTileTokens),
       scores(kRowsAtOnce * kTileTokens),
-      sums(kRowsAtOnce * value_dims),
+      sums(kRowsAtOnce * value_dims + 8 * heads),
       maximum(kRowsAtOnce),
       total(kRowsAtOnce) {}
 
@@ -186,14 +191,15 @@ void attend(const PagedAttentionCase& problem, std::int64_t sequence, const Head
   const std::int64_t ratio = problem.q.shape[1] / problem.keys.layout.heads;
   const std::int64_t per_head = static_cast<std::int64_t>(rows.size()), count = per_head * heads.count;
   ASSAY_CHECK_LE(count, kRowsAtOnce);
+  std::fill(scratch.sums.begin(), scratch.sums.end(), 0.0);
   for (std::int64_t r = 0; r < count; ++r) {
     const AttentionRow& row = rows[r % per_head];
-    decode_row(problem.q.address({row.query, row.head + r / per_head * ratio, 0}), problem.q.type, dims,
-               &scratch.q[r * dims]);
+    const std::int64_t head = r / per_head;
+    decode_row(problem.q.address({row.query, row.head + head * ratio, 0}), problem.q.type, dims,
+               &scratch.q[AttentionScratch::begin_of_head(head, per_head, dims) + r % per_head * dims]);
     scratch.maximum[r] = kMinusInfinity;
     scratch.total[r] = 0;
   }
-  std::fill_n(scratch.sums.begin(), count * value_dims, 0.0);
   TokenRange needed{tokens.end, tokens.begin};  // union of what the rows see
   for (const AttentionRow& row : rows) {
     if (row.visible.begin >= row.visible.end) continue;
@@ -214,7 +220,8 @@ void attend(const PagedAttentionCase& problem, std::int64_t sequence, const Head
     for (TileOfHead& head : of_head) head.add_values(begin, tile);
   }
   for (std::int64_t r = 0; r < count; ++r) {
-    double* sums = &scratch.sums[r * value_dims];
+    double* sums = &scratch.sums[AttentionScratch::begin_of_head(r / per_head, per_head, value_dims) +
+                                 r % per_head * value_dims];
     if (scratch.total[r] == 0) {  // saw nothing
       std::fill(sums, sums + value_dims, 0.0);
       lse[r] = kMinusInfinity;
@@ -284,13 +291,13 @@ void run_work(const PagedAttentionCase& problem, const AttentionWork& work, cons
     double part[kRowsAtOnce];
     attend(problem, group.sequences.front(), item.heads, group.tokens, rows, scratch[worker], part);
     // A result's last axis is contiguous (begin_attention checked it).
-    for (std::size_t r = 0; r < rows.size() * item.heads.count; ++r) {
-      const std::int64_t query = rows[r % rows.size()].query;
-      const std::int64_t head =
-          rows[r % rows.size()].head + static_cast<std::int64_t>(r / rows.size()) * ratio;
-      merge_row(out.address({query, head, 0}), *lse.address({query, head}),
-                &scratch[worker].sums[r * value_dims], part[r], value_dims);
-    }
+    const std::int64_t per_head = static_cast<std::int64_t>(rows.size());
+    for (std::int64_t h = 0; h < item.heads.count; ++h)
+      for (std::int64_t r = 0; r < per_head; ++r) {
+        const std::int64_t query = rows[r].query, head = rows[r].head + h * ratio;
+        merge_row(out.address({query, head, 0}), *lse.address({query, head}),
+                  scratch[worker].out_of(h, r, per_head, value_dims), part[h * per_head + r], value_dims);
+      }
   });
 }
 

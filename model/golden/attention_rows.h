@@ -32,12 +32,22 @@ class AttentionScratch {
   AttentionScratch(std::int64_t dims, std::int64_t value_dims, std::int64_t heads);
   [[nodiscard]] static std::int64_t bytes(std::int64_t dims, std::int64_t value_dims, std::int64_t heads);
 
-  Panel q;                         // [kRowsAtOnce, D]
+  // Rows of a KV head begin on a cache line, wherever the head stands among those that go together:
+  // Eigen's small products peel by alignment, and the bits must not depend on the company.
+  [[nodiscard]] static std::int64_t begin_of_head(std::int64_t head, std::int64_t rows, std::int64_t dims) {
+    return head * ((rows * dims + 7) / 8 * 8);
+  }
+  [[nodiscard]] const double* out_of(std::int64_t head, std::int64_t row, std::int64_t rows,
+                                     std::int64_t value_dims) const {
+    return &sums[begin_of_head(head, rows, value_dims) + row * value_dims];
+  }
+
+  Panel q;                         // [heads][row, D]
   Panel keys;                      // [heads, kTileTokens, D]
   Panel values;                    // [heads, kTileTokens, Dv]
   Panel key_scales, value_scales;  // [heads, kTileTokens]
   Panel scores;                    // [kRowsAtOnce, kTileTokens]
-  Panel sums;                      // [kRowsAtOnce, Dv]
+  Panel sums;                      // [heads][row, Dv]
   Panel maximum, total;            // [kRowsAtOnce]
 };
 
@@ -64,7 +74,7 @@ void gather_tokens(const PagedCacheView& cache, std::int64_t sequence, const Hea
 
 // Partial results over the tokens that the rows see of `tokens`. `rows` are the rows of the first KV head;
 // those of the next are the same with their heads moved up by Hq / Hkv. rows.size() * heads.count is at
-// most kRowsAtOnce. scratch.sums holds out [head, row, Dv], lse [head, row]; who sees none gets 0 and -inf.
+// most kRowsAtOnce. scratch.out_of() has the outputs, lse [head, row]; who sees none gets 0 and -inf.
 void attend(const PagedAttentionCase& problem, std::int64_t sequence, const HeadRange& heads,
             const TokenRange& tokens, const std::vector<AttentionRow>& rows, AttentionScratch& scratch,
             double* lse);

@@ -47,7 +47,7 @@ struct PagedAttentionCase {
   IndexView q_begin;   // [B + 1] prefix sums: sequence b owns queries q_begin[b] .. q_begin[b + 1]
   IndexView contexts;  // [B] tokens in the cache, the queries' own included
   PagedCacheView keys, values;
-  double softmax_scale = 1.0;
+  double softmax_scale = 1.0;  // a quantised q's scale belongs in here
   bool causal = false;
   std::int32_t window_tokens = 0;  // 0 = no window; 1 = the query sees only its own position
   double soft_cap = 0.0;           // 0 = none
