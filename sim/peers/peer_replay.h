@@ -8,7 +8,8 @@
 // What these engines do not have is refused by name (a watermark, a window, a chunk limit of its own). What
 // the result does not say for them stays empty: misses by reason, hits behind the first miss, evictions.
 // Hits in blocks are whole blocks; TensorRT-LLM's partial reuse shows in the tokens.
-// Run lengths of tables are sampled every 64 steps; the ledger is taken when the finished have left (vLLM's replay
+// `running` counts who took part in a step (SGLang prefills and decodes in different steps). Run lengths of
+// tables are sampled every 64 steps; the ledger is taken when the finished have left (vLLM's replay
 // takes it before), so a step in which somebody ends shows less live.
 #pragma once
 

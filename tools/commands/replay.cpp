@@ -12,6 +12,7 @@
 #include "model/core/check.h"
 #include "sim/cache/cache_replay.h"
 #include "sim/engine/replay.h"
+#include "sim/peers/peer_replay.h"
 #include "tools/commands/command.h"
 #include "tools/commands/replay_json.h"
 #include "tools/commands/replay_steps.h"
@@ -70,10 +71,19 @@ std::int32_t pool_blocks(const Options& options, std::int64_t block_tokens) {
   return options.blocks >= 0 ? static_cast<std::int32_t>(options.blocks) : 20000;
 }
 
+// Another engine than vLLM-v1: same options and result, fewer details (sim/peers/peer_replay.h).
+bool is_peer(const Options& options) {
+  const auto& names = peer_engine_names();
+  return std::find(names.begin(), names.end(), options.engine) != names.end();
+}
+
 ReplayOptions replay_options(const Options& options) {
   ReplayOptions replay;
   SchedulerOptions& s = replay.scheduler;
-  if (options.engine != "vllm-v1") throw InputError("--engine", "vllm-v1", "'" + options.engine + "'");
+  if (!is_peer(options) && options.engine != "vllm-v1")
+    throw InputError("--engine", "vllm-v1, sglang or trtllm", "'" + options.engine + "'");
+  if (is_peer(options) && !options.steps_path.empty())
+    throw InputError("--steps", "--engine vllm-v1", options.engine);
   const std::int64_t block_tokens = options.block_tokens == 0 ? 16 : options.block_tokens;
   if (block_tokens < 1 || block_tokens > 1 << 20)
     throw InputError("--block-tokens", "1 to 2^20", std::to_string(block_tokens));
@@ -130,9 +140,9 @@ Run run_once(const Options& options, const ReplayOptions& replay, StepDump* step
   StepObserver observe;
   if (steps != nullptr) observe = [&](const StepView& view) { steps->write(view); };
   Run run;
-  run.result = replay_serving(*reader, replay, observe, [&](std::int64_t finished) {
-    (void)progress.tick(finished, reader->bytes_read());
-  });
+  const auto tick = [&](std::int64_t finished) { (void)progress.tick(finished, reader->bytes_read()); };
+  run.result = is_peer(options) ? replay_peer(*reader, options.engine, replay, tick)
+                                : replay_serving(*reader, replay, observe, tick);
   run.config = config_of(options, *reader);
   run.bad_lines = reader->bad_count();
   return run;
@@ -181,11 +191,13 @@ void print_summary(const ReplayOptions& replay, const Run& run) {
              toned("prefix hits", Tone::kStrong, terminal), percent(h.block_hits, h.block_references),
              percent(h.token_hits, h.token_references), percent(h.full_block_hits, h.full_block_references),
              r.mean_request_ratio * 100);
-  fmt::print(
-      "  missed blocks: {} cold, {} evicted, {} partial tail, {} block larger than the shared prefix, {} "
-      "cap\n",
-      grouped(r.misses.cold), grouped(r.misses.evicted), grouped(r.misses.partial),
-      grouped(r.misses.granularity), grouped(r.misses.cap));
+  const bool details = run.config.engine == "vllm-v1";
+  if (details)
+    fmt::print(
+        "  missed blocks: {} cold, {} evicted, {} partial tail, {} block larger than the shared prefix, {} "
+        "cap\n",
+        grouped(r.misses.cold), grouped(r.misses.evicted), grouped(r.misses.partial),
+        grouped(r.misses.granularity), grouped(r.misses.cap));
   fmt::print("{}  {} of {} requests; {} tokens computed again\n",
              toned(fmt::format("preemptions {}", grouped(r.preemptions)), Tone::kStrong, terminal),
              grouped(r.preempted_requests), grouped(r.completed), grouped(r.recomputed_tokens));
@@ -303,6 +315,17 @@ void pools(const Options& options, const ReplayOptions& replay, bool print,
   }
 }
 
+// Zeros that were never counted would be lies.
+void drop_what_peers_do_not_say(nlohmann::ordered_json& document) {
+  document["prefix"].erase("miss");
+  document["prefix"].erase("any_block_hits");
+  document["prefix"]["all_admissions"].erase("any_block_hits");
+  document["fragmentation"].erase("largest_free_run_blocks");
+  document.erase("evictions");
+  for (const char* option : {"long_prefill_tokens", "watermark", "window_tokens", "admission"})
+    document["config"].erase(option);
+}
+
 int serve(const Options& options) {
   const ReplayOptions replay = replay_options(options);
   std::optional<StepDump> steps;
@@ -311,6 +334,7 @@ int serve(const Options& options) {
   if (steps) steps->close();
   const bool print = !options.common.quiet && options.common.json_path != "-" && options.steps_path != "-";
   nlohmann::ordered_json document = replay_document(run.config, replay, run.result);
+  if (is_peer(options)) drop_what_peers_do_not_say(document);
   if (run.bad_lines > 0) document["trace"]["skipped_lines"] = run.bad_lines;
   if (print) print_summary(replay, run);
   if ((options.find_pool || options.knee) && !interrupted) pools(options, replay, print, document);
@@ -377,7 +401,7 @@ void register_replay(Registry& registry) {
   command->add_option("--limit", o->limit, "Only the first N requests");
   command->add_option("--mode", o->mode, "serve: through an engine; cache: order only, flat cache")
       ->capture_default_str();
-  command->add_option("--engine", o->engine, "Whose rules: vllm-v1")->capture_default_str();
+  command->add_option("--engine", o->engine, "Whose rules: vllm-v1, sglang, trtllm")->capture_default_str();
   command->add_option("--block-tokens", o->block_tokens, "Tokens per block (serve: 16; cache: the trace's)");
   command->add_option("--blocks", o->blocks,
                       "Blocks of the pool, null block included (serve: 20000; cache: 0 = unlimited)");
