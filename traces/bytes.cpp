@@ -85,7 +85,6 @@ class Input {
     if (at_ < size_) return true;
     at_ = 0;
     size_ = raw_->read(buffer_.data(), buffer_.size());
-    consumed_ += static_cast<std::int64_t>(size_);
     return size_ > 0;
   }
   [[nodiscard]] std::size_t read_through(char* into, std::size_t capacity) {
@@ -105,7 +104,6 @@ class Input {
   std::string name_;
   std::vector<char> buffer_;
   std::size_t at_ = 0, size_ = 0;
-  std::int64_t consumed_ = 0;
 };
 
 class PlainBytes final : public ByteSource {

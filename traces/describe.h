@@ -47,6 +47,10 @@ class TraceStatistics {
   void add(const Request& request, std::int32_t hash_tokens);
   // Closes the account; call once, after the last add().
   void finish();
+  // From the smallest to the largest arrival; in double, for the two may be 2^64 ns apart in a broken file.
+  [[nodiscard]] double duration_s() const {
+    return (static_cast<double>(last_ns) - static_cast<double>(first_ns)) * 1e-9;
+  }
 
   std::int64_t requests = 0;
   Distribution input, output;

@@ -172,7 +172,9 @@ void Linter::check_request(TraceReader& trace, const Request& request) {
       restart_column_ = facts.at(Field::kTime);
       add(Severity::kWarning, "time-backwards", line.number, facts.at(Field::kTime),
           "expected a time not before the previous request's, got " +
-              std::to_string(static_cast<double>(previous_ns_ - request.arrival_ns) * 1e-9) + " s earlier");
+              std::to_string((static_cast<double>(previous_ns_) - static_cast<double>(request.arrival_ns)) *
+                             1e-9) +
+              " s earlier");
     }
     previous_ns_ = request.arrival_ns;
     any_time_ = true;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "traces/describe.h"
 #include "traces/testing.h"
 
 namespace assay {
@@ -148,6 +149,19 @@ TEST(Lint, IdsThatTwoFilesHaveInCommonAreFound) {
   linter.run_in_memory(mooncake("1", "1024", "[1, 2]"), "b", {});
   EXPECT_EQ(linter.count("local-ids"), 1);
   EXPECT_EQ(linter.count("two-parents"), 0) << "each file has ids of its own";
+}
+
+TEST(Lint, TimesAtBothEndsOfTheirRangeAreCompared) {
+  const std::string text = kVidur + "9223372036.8,1,2\n-9223372036.8,1,2\n";
+  Linter linter({});
+  linter.run_in_memory(text, "t", {});
+  EXPECT_EQ(linter.count("time-backwards"), 1);
+  auto trace = open_trace_in_memory(text, "t");
+  TraceStatistics statistics;
+  Request request;
+  while (trace->next(request)) statistics.add(request, 16);
+  statistics.finish();
+  EXPECT_NEAR(statistics.duration_s(), 18446744073.6, 1.0);
 }
 
 TEST(Lint, AContentHashMayHaveTwoParentsAndThatIsAWarning) {

@@ -98,7 +98,7 @@ void print_text(std::FILE* out, const std::string& name, const TraceReader& trac
   const auto headline = [&](const std::string& text) {
     fmt::print(out, "\n{}\n", toned(text, Tone::kStrong, terminal));
   };
-  const double seconds = static_cast<double>(s.last_ns - s.first_ns) * 1e-9;
+  const double seconds = s.duration_s();
   fmt::print(out, "{}: {}{}{}, {} requests{}\n", name, trace.header().format,
              *trace.compression() != '\0' ? " in " : "", trace.compression(), grouped(s.requests),
              complete ? "" : " (interrupted: of the part that was read)");
@@ -213,7 +213,7 @@ int describe_trace(const DescribeAction& action, std::FILE* print, Json& documen
   document["empty_prompts"] = s.no_input;
   document["input_tokens"] = json_of(s.input);
   document["output_tokens"] = json_of(s.output);
-  const double seconds = static_cast<double>(s.last_ns - s.first_ns) * 1e-9;
+  const double seconds = s.duration_s();
   document["arrivals"] = {
       {"first_ns", s.first_ns},
       {"last_ns", s.last_ns},
