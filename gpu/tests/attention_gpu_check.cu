@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "gpu/sm90_paged_attention/decode.h"
+#include "gpu/tests/device_harness.h"
 #include "model/core/check.h"
 #include "model/core/philox.h"
 #include "model/golden/paged_attention.h"
@@ -27,36 +28,6 @@
 
 namespace assay {
 namespace {
-
-void cuda(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) throw EnvironmentError(what, "cudaSuccess", cudaGetErrorString(status));
-}
-
-template <typename T>
-class DeviceArray {
- public:
-  explicit DeviceArray(std::size_t count) : count_(count) {
-    if (count > 0) cuda(cudaMalloc(&data_, count * sizeof(T)), "cudaMalloc");
-  }
-  explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) { copy_from(host); }
-  ~DeviceArray() { cudaFree(data_); }
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-  void copy_from(const std::vector<T>& host) {
-    cuda(cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), "copy to device");
-  }
-  std::vector<T> to_host() const {
-    std::vector<T> host(count_);
-    cuda(cudaMemcpy(host.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost), "copy from device");
-    return host;
-  }
-  T* get() const { return data_; }
-  std::size_t count() const { return count_; }
-
- private:
-  T* data_ = nullptr;
-  std::size_t count_ = 0;
-};
 
 // ---- the instruction --------------------------------------------------------------------------------
 
@@ -488,31 +459,6 @@ bool check_all() {
 }
 
 // ---- time -------------------------------------------------------------------------------------------
-
-struct Times {
-  double median = 0, least = 0;
-};
-template <typename Launch>
-Times time_of(const Launch& launch, const DeviceArray<unsigned char>& flush, int runs) {
-  cudaEvent_t begin, end;
-  cuda(cudaEventCreate(&begin), "event");
-  cuda(cudaEventCreate(&end), "event");
-  std::vector<float> times;
-  for (int i = 0; i < runs + 3; ++i) {
-    cuda(cudaMemsetAsync(flush.get(), i, flush.count()), "flush");
-    cuda(cudaEventRecord(begin), "event");
-    launch();
-    cuda(cudaEventRecord(end), "event");
-    cuda(cudaEventSynchronize(end), "timed launch");
-    float ms = 0;
-    cuda(cudaEventElapsedTime(&ms, begin, end), "event");
-    if (i >= 3) times.push_back(ms * 1000);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::sort(times.begin(), times.end());
-  return {static_cast<double>(times[times.size() / 2]), static_cast<double>(times[0])};
-}
 
 void time_case(const Shape& shape, const DeviceArray<unsigned char>& flush, bool basic = false) {
   const Problem problem(shape, 1);

@@ -22,7 +22,7 @@ if(NOT ASSAY_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
     find_package(CUDAToolkit REQUIRED)
     target_compile_options(assay_flags INTERFACE
-      "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings;-lineinfo;-Xcompiler=-Wall;-Xcompiler=-ffp-contract=off>")
+      "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings;-lineinfo;-Xcompiler=-Wall;-Xcompiler=-Wno-restrict;-Xcompiler=-ffp-contract=off>")
     set(ASSAY_HAS_CUDA ON)
     set(assay_cuda_word "${CMAKE_CUDA_COMPILER_VERSION} for sm_90a")
   elseif(ASSAY_CUDA STREQUAL "ON")
