@@ -102,7 +102,8 @@ void add_convert(CLI::App& trace, Registry& registry) {
   CLI::App* command =
       add_action(trace, registry, "convert", "Write a trace in another format and say what is lost",
                  "\nExamples:\n  assay trace convert AzureLLMInferenceTrace_code.csv --to vidur -o code.csv\n"
-                 "  assay trace convert BurstGPT_1.csv --drop-failed --to native -o burst.jsonl",
+                 "  assay trace convert BurstGPT_1.csv --drop-failed --to native -o burst.jsonl\n"
+                 "  assay trace convert qwen_coder_blksz_16.jsonl --regroup 512 --to mooncake -o coder.jsonl",
                  entry, [](Entry<ConvertAction>& e, nlohmann::ordered_json& document) {
                    const bool data = e.action.output == "-";
                    if (data && e.common.json_path == "-")
@@ -117,6 +118,10 @@ void add_convert(CLI::App& trace, Registry& registry) {
   command->add_flag("--drop-failed", entry->action.drop_failed,
                     "Leave out requests without output, and count them");
   command->add_flag("--sort", entry->action.sort, "Order by time (holds the trace in memory)");
+  command
+      ->add_option("--regroup", entry->action.regroup,
+                   "Hash ids of N tokens instead: a multiple or a divisor of what they are")
+      ->type_name("N");
   command->add_option("--first", entry->action.first, "Only the first N requests")->type_name("N");
   add_input_options(*command, entry->action.input);
   command->add_flag("--skip-bad", entry->action.input.skip_bad,

@@ -39,6 +39,7 @@ struct ConvertAction {
   std::string to = "native", output = "-";
   bool drop_failed = false, sort = false;
   std::int64_t first = -1;
+  std::int32_t regroup = 0;  // hash ids of another granularity; 0: as they are
 };
 struct GenerateAction {
   GenerateOptions generate;

@@ -6,11 +6,13 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "model/core/check.h"
 #include "tools/commands/command.h"
 #include "tools/commands/trace_actions.h"
 #include "traces/formats.h"
+#include "traces/regroup.h"
 #include "traces/write.h"
 
 namespace assay::tools {
@@ -83,7 +85,9 @@ int convert_trace(const ConvertAction& action, std::FILE* print, Json& document)
   const FormatSpec& format = format_named(action.to);
   const auto trace = open_trace(action.input.path, open_options(action.input));
   Output output(action.output);
-  TraceWriter writer(format, trace->header());
+  TraceHeader header = trace->header();
+  std::optional<Regrouper> regrouper;
+  TraceWriter writer(format, header);
   std::string text;
   std::vector<Request> kept;
   std::int64_t requests = 0, dropped = 0;
@@ -96,7 +100,14 @@ int convert_trace(const ConvertAction& action, std::FILE* print, Json& document)
         ++dropped;
         continue;
       }
-      ++requests;
+      if (++requests == 1) {
+        header = trace->header();  // known now: the origin, and what a native trace's first line says
+        if (action.regroup != 0) {
+          regrouper.emplace(header.hash_tokens, action.regroup, header.prefix_ids);
+          header.hash_tokens = action.regroup;
+        }
+      }
+      if (regrouper) regrouper->apply(request);
       if (action.sort) {
         kept.push_back(request);
       } else {
@@ -117,15 +128,20 @@ int convert_trace(const ConvertAction& action, std::FILE* print, Json& document)
       open = output.pass(text, false);
     }
   }
+  if (requests == 0) header = trace->header();
   writer.finish(text);
   if (open) open = output.pass(text, true);
   document["schema"] = "assay.trace.convert/1";
   document["complete"] = complete && open;
   document["from"] = trace->header().format;
-  describe_output(writer, format, trace->header(), requests, output, print, document);
+  document["regrouped_from"] = regrouper ? trace->header().hash_tokens : 0;
+  describe_output(writer, format, header, requests, output, print, document);
   document["dropped_failed"] = dropped;
   document["skipped_lines"] = trace->bad_count();
   if (print != nullptr) {
+    if (action.regroup > trace->header().hash_tokens && regrouper)
+      fmt::print(print, "  lost: sharing of less than {} tokens (ids covered {})\n", action.regroup,
+                 trace->header().hash_tokens);
     if (dropped > 0) fmt::print(print, "  left out: {} failed requests\n", grouped(dropped));
     if (trace->bad_count() > 0)
       fmt::print(print, "  skipped: {} malformed lines\n", grouped(trace->bad_count()));

@@ -65,6 +65,13 @@ cmp "$work/out" "$samples/native.jsonl" || failed=1
 says err "40 requests written as native"
 expect 0 "$assay" trace convert "$samples/burstgpt.csv" --to native --drop-failed -o "$work/n.jsonl"
 says out "left out: 2 failed requests"
+expect 0 "$assay" trace convert "$samples/bailian.jsonl" --regroup 512 --to mooncake -o "$work/m.jsonl"
+says out "lost: sharing of less than 512 tokens"
+expect 0 "$assay" trace lint "$work/m.jsonl" --strict
+expect 0 "$assay" trace convert "$samples/native.jsonl" --regroup 8 --to native -o "$work/n8.jsonl"
+expect 0 "$assay" trace lint "$work/n8.jsonl" --strict
+expect 2 "$assay" trace convert "$samples/bailian.jsonl" --regroup 100
+expect 2 "$assay" trace convert "$samples/vidur.csv" --regroup 512
 expect 2 "$assay" trace convert "$samples/burstgpt.csv" --json -
 expect 5 "$assay" trace convert "$samples/burstgpt.csv" -o /nonexistent/x
 
