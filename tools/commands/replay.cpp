@@ -14,6 +14,7 @@
 #include "sim/engine/replay.h"
 #include "sim/peers/peer_replay.h"
 #include "tools/commands/command.h"
+#include "tools/commands/replay_curve.h"
 #include "tools/commands/replay_json.h"
 #include "tools/commands/replay_steps.h"
 #include "tools/commands/trace_actions.h"
@@ -39,7 +40,7 @@ struct Options {
   std::int64_t series_points = 512;
   std::int32_t max_sequences = 256, parts = kH200SmCount;
   double watermark = 0;
-  bool no_prefix_caching = false, check = false, find_pool = false, knee = false;
+  bool no_prefix_caching = false, check = false, find_pool = false, knee = false, curve = false;
 };
 
 std::unique_ptr<TraceReader> open_source(const Options& options) {
@@ -354,8 +355,15 @@ int cache(const Options& options) {
   replay.capacity_blocks = std::max<std::int64_t>(options.blocks, 0);
   replay.policy = cache_policy_of(options.evict, "--evict");
   replay.interrupted = &interrupted;
+  std::optional<MissRatioCurve> curve;
+  if (options.curve) {
+    if (options.input.path == "-")
+      throw InputError("--curve", "a file that can be read again", "standard input");
+    curve = miss_ratio_curve(*open_source(options), {replay.block_tokens, replay.policy, &interrupted});
+  }
   const CacheReplayResult r = replay_cache(*reader, replay);
   nlohmann::ordered_json document = cache_document(config_of(options, *reader), replay, r);
+  if (curve) document["curve"] = curve_document(*curve);
   if (reader->bad_count() > 0) document["trace"]["skipped_lines"] = reader->bad_count();
   stamp_digest(document);
   if (!options.common.quiet && options.common.json_path != "-") {
@@ -376,6 +384,7 @@ int cache(const Options& options) {
         "behind one\n",
         percent(r.token_hits, r.token_references), percent(r.full_block_hits, r.full_block_references),
         r.mean_request_ratio * 100, grouped(r.miss_cold), grouped(r.miss_evicted), grouped(r.miss_behind));
+    if (curve) print_curve(*curve);
     fmt::print("digest {}\n", document["digest"].get<std::string>());
   }
   write_json(options.common, document);
@@ -420,6 +429,7 @@ void register_replay(Registry& registry) {
       ->capture_default_str();
   command->add_flag("--no-prefix-caching", o->no_prefix_caching, "Nothing is shared");
   command->add_option("--evict", o->evict, "Cache mode: eviction policy")->capture_default_str();
+  command->add_flag("--curve", o->curve, "Cache mode, lru: hits at every size, from one pass");
   command->add_option("--planners", o->planners, "Planners whose SM balance is taken; 'none'")
       ->delimiter(',')
       ->capture_default_str();
