@@ -14,6 +14,7 @@
 #include "sim/engine/replay.h"
 #include "sim/peers/peer_replay.h"
 #include "tools/commands/command.h"
+#include "tools/commands/replay_contiguous.h"
 #include "tools/commands/replay_curve.h"
 #include "tools/commands/replay_json.h"
 #include "tools/commands/replay_steps.h"
@@ -37,7 +38,7 @@ struct Options {
   std::int64_t blocks = -1;
   double pool_gib = 0;
   std::int64_t block_tokens = 0, token_budget = 8192, long_prefill_tokens = 0, window_tokens = 0, limit = 0;
-  std::int64_t series_points = 512;
+  std::int64_t series_points = 512, max_context_tokens = 131072;
   std::int32_t max_sequences = 256, parts = kH200SmCount;
   double watermark = 0;
   bool no_prefix_caching = false, check = false, find_pool = false, knee = false, curve = false;
@@ -82,7 +83,9 @@ ReplayOptions replay_options(const Options& options) {
   ReplayOptions replay;
   SchedulerOptions& s = replay.scheduler;
   if (!is_peer(options) && options.engine != "vllm-v1")
-    throw InputError("--engine", "vllm-v1, sglang or trtllm", "'" + options.engine + "'");
+    throw InputError("--engine",
+                     "vllm-v1, sglang, trtllm, contiguous-max, contiguous-power-of-two or contiguous-oracle",
+                     "'" + options.engine + "'");
   if (is_peer(options) && !options.steps_path.empty())
     throw InputError("--steps", "--engine vllm-v1", options.engine);
   const std::int64_t block_tokens = options.block_tokens == 0 ? 16 : options.block_tokens;
@@ -345,6 +348,46 @@ int serve(const Options& options) {
   return kPass;
 }
 
+// The baselines without pages: the pool is blocks * block tokens, in slots.
+int serve_contiguous(const Options& options) {
+  const std::pair<const char*, bool> without_meaning[] = {{"--limit", options.limit > 0},
+                                                          {"--watermark", options.watermark > 0},
+                                                          {"--window", options.window_tokens > 0},
+                                                          {"--steps", !options.steps_path.empty()},
+                                                          {"--find-pool", options.find_pool || options.knee},
+                                                          {"--check", options.check}};
+  for (const auto& [flag, given] : without_meaning)
+    if (given) throw InputError(flag, "an engine with pages", options.engine);
+  ContiguousReplayOptions replay;
+  replay.reservation =
+      reservation_of(options.engine.substr(kContiguousPrefix.size()), "--engine contiguous-");
+  const std::int64_t block_tokens = options.block_tokens == 0 ? 16 : options.block_tokens;
+  if (block_tokens < 1 || block_tokens > 1 << 20)
+    throw InputError("--block-tokens", "1 to 2^20", std::to_string(block_tokens));
+  replay.pool_slots = pool_blocks(options, block_tokens) * block_tokens;
+  if (replay.pool_slots > std::int64_t{1} << 31)
+    throw InputError("--blocks", "a pool of at most 2^31 slots", std::to_string(replay.pool_slots));
+  replay.max_tokens = options.max_context_tokens;
+  replay.max_sequences = options.max_sequences;
+  const StepClock clock = StepClock::parse(options.clock);
+  if (clock.kind() == StepClock::Kind::kRoofline)
+    throw InputError("--clock", "none or fixed:<ms> without pages", options.clock);
+  replay.step_ns = clock.kind() == StepClock::Kind::kNone ? 0 : clock.step_ns({});
+  replay.interrupted = &interrupted;
+  const std::unique_ptr<TraceReader> reader = open_source(options);
+  const ContiguousReplayResult result = replay_contiguous(*reader, replay);
+  const ReplayConfig config = config_of(options, *reader);
+  nlohmann::ordered_json document = contiguous_document(config, replay, result);
+  if (reader->bad_count() > 0) document["trace"]["skipped_lines"] = reader->bad_count();
+  stamp_digest(document);
+  if (!options.common.quiet && options.common.json_path != "-") {
+    print_contiguous(config, replay, result);
+    fmt::print("digest {}\n", document["digest"].get<std::string>());
+  }
+  write_json(options.common, document);
+  return kPass;
+}
+
 int cache(const Options& options) {
   const std::unique_ptr<TraceReader> reader = open_source(options);
   CacheReplayOptions replay;
@@ -392,7 +435,8 @@ int cache(const Options& options) {
 }
 
 int run(const Options& options) {
-  if (options.mode == "serve") return serve(options);
+  const bool contiguous = options.engine.rfind(kContiguousPrefix, 0) == 0;
+  if (options.mode == "serve") return contiguous ? serve_contiguous(options) : serve(options);
   if (options.mode == "cache") return cache(options);
   throw InputError("--mode", "serve or cache", "'" + options.mode + "'");
 }
@@ -410,7 +454,11 @@ void register_replay(Registry& registry) {
   command->add_option("--limit", o->limit, "Only the first N requests");
   command->add_option("--mode", o->mode, "serve: through an engine; cache: order only, flat cache")
       ->capture_default_str();
-  command->add_option("--engine", o->engine, "Whose rules: vllm-v1, sglang, trtllm")->capture_default_str();
+  command
+      ->add_option("--engine", o->engine,
+                   "Whose rules: vllm-v1, sglang, trtllm; without pages: contiguous-max, "
+                   "contiguous-power-of-two, contiguous-oracle")
+      ->capture_default_str();
   command->add_option("--block-tokens", o->block_tokens, "Tokens per block (serve: 16; cache: the trace's)");
   command->add_option("--blocks", o->blocks,
                       "Blocks of the pool, null block included (serve: 20000; cache: 0 = unlimited)");
@@ -425,6 +473,9 @@ void register_replay(Registry& registry) {
   command->add_option("--watermark", o->watermark, "Share of the pool kept free of admissions")
       ->capture_default_str();
   command->add_option("--window", o->window_tokens, "Sliding window in tokens; 0 = full attention");
+  command
+      ->add_option("--max-context", o->max_context_tokens, "Contiguous engines: the model's longest context")
+      ->capture_default_str();
   command->add_option("--admission", o->admission, "whole-prompt or first-chunk must fit")
       ->capture_default_str();
   command->add_flag("--no-prefix-caching", o->no_prefix_caching, "Nothing is shared");
