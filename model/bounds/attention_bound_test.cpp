@@ -236,6 +236,22 @@ TEST(AttentionBound, AnAddressLaneNamesTheBlockAndSlotThatWereRead) {
   }
 }
 
+TEST(AttentionBound, ReportsDoNotDependOnTheNumberOfThreads) {
+  AttentionShape shape = shape_of(700, 6, 3);
+  shape.kv_heads = 3;
+  shape.queries = {1, 4, 2};
+  const AttentionLaneCase lane_case = make_attention_lane(AttentionLane::kGaussian, shape, 3);
+  const std::vector<std::uint16_t> got(7 * 6 * 128, Bf16::encode(0.01));
+  const auto with = [&](int threads) {
+    return judge_attention(lane_case.problem(), compact_view<3>(got.data(), ElementType::kBf16, {7, 6, 128}),
+                           {}, {}, {threads});
+  };
+  const AttentionComparison one = with(1), three = with(3);
+  EXPECT_FALSE(one.out.passed());
+  EXPECT_EQ(one.out.summary(), three.out.summary());
+  EXPECT_EQ(one.tolerance.text(), three.tolerance.text());
+}
+
 TEST(AttentionBound, RowsThatSeeNothingAreComparedByClass) {
   AttentionShape shape = shape_of(0, 1, 2);
   shape.contexts = {0, 5};

@@ -127,15 +127,16 @@ Verdict judge_element(double golden, double bound, double got, ElementType type)
 
 void ComparisonReport::add(const Coordinates& at, double golden, double bound, double got, ElementType type) {
   const Verdict verdict = judge_element(golden, bound, got, type);
-  ++count_;
-  if (verdict.element == ElementClass::kPass && worst_ && verdict.headroom < worst_->headroom) return;
-  --count_;
+  if (verdict.element == ElementClass::kPass && worst_ && verdict.headroom < worst_->headroom) {
+    count_right(1);  // the common case: right, and not the worst
+    return;
+  }
   add_finding({at, golden, got, bound, verdict.headroom, verdict.element});
 }
 
 void ComparisonReport::add_finding(const ElementFinding& finding) {
   ++count_;
-  ++wrong_by_class_[static_cast<std::size_t>(finding.element)];
+  ++by_class_[static_cast<std::size_t>(finding.element)];
   if (finding.element != ElementClass::kPass) ++wrong_;
   if (!worst_ || finding.headroom > worst_->headroom ||
       (finding.headroom == worst_->headroom && finding.at < worst_->at))
@@ -145,7 +146,7 @@ void ComparisonReport::add_finding(const ElementFinding& finding) {
 void ComparisonReport::merge(const ComparisonReport& other) {
   count_ += other.count_;
   wrong_ += other.wrong_;
-  for (std::size_t i = 0; i < wrong_by_class_.size(); ++i) wrong_by_class_[i] += other.wrong_by_class_[i];
+  for (std::size_t i = 0; i < by_class_.size(); ++i) by_class_[i] += other.by_class_[i];
   if (!other.worst_) return;
   if (!worst_ || other.worst_->headroom > worst_->headroom ||
       (other.worst_->headroom == worst_->headroom && other.worst_->at < worst_->at))
@@ -153,7 +154,8 @@ void ComparisonReport::merge(const ComparisonReport& other) {
 }
 
 std::string ComparisonReport::summary() const {
-  if (!worst_) return "nothing compared";
+  if (!worst_)
+    return count_ == 0 ? "nothing compared" : fmt::format("0 of {} wrong, all compared exactly", count_);
   std::string place;
   for (std::size_t axis = 0; axis < axes_.size(); ++axis)
     if (axes_[axis][0] != '\0')

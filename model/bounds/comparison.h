@@ -61,13 +61,18 @@ class ComparisonReport {
 
   void add(const Coordinates& at, double golden, double bound, double got, ElementType type);
   void add_finding(const ElementFinding& finding);  // masks and stray writes
+  // Elements that are right and use none of their bound worth reporting: masks found intact.
+  void count_right(std::int64_t elements) {
+    count_ += elements;
+    by_class_[static_cast<std::size_t>(ElementClass::kPass)] += elements;
+  }
   void merge(const ComparisonReport& other);
 
   [[nodiscard]] bool passed() const { return wrong_ == 0; }
   [[nodiscard]] std::int64_t count() const { return count_; }
   [[nodiscard]] std::int64_t wrong() const { return wrong_; }
   [[nodiscard]] std::int64_t wrong(ElementClass element) const {
-    return wrong_by_class_[static_cast<std::size_t>(element)];
+    return by_class_[static_cast<std::size_t>(element)];
   }
   // The element with the largest headroom; among equals the first in coordinate order.
   [[nodiscard]] const std::optional<ElementFinding>& worst() const { return worst_; }
@@ -79,7 +84,7 @@ class ComparisonReport {
  private:
   std::array<const char*, 3> axes_{"", "", ""};  // "" = axis not used
   std::int64_t count_ = 0, wrong_ = 0;
-  std::array<std::int64_t, 7> wrong_by_class_{};
+  std::array<std::int64_t, 7> by_class_{};
   std::optional<ElementFinding> worst_;
 };
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "model/bounds/emulated_mqa.h"
+#include "model/core/philox.h"
 
 namespace assay {
 namespace {
@@ -179,6 +180,58 @@ TEST(MqaBound, AnAddressLaneNamesTheBlockAndSlotThatWereRead) {
     ASSERT_TRUE(place.has_value());
     EXPECT_EQ(place->block, lane_case.table[read / 64]);
     EXPECT_EQ(place->slot, read % 64);
+  }
+}
+
+TEST(MqaBound, PrefillIsJudgedInFullAndInCompressedForm) {
+  const std::int32_t queries = 20, keys = 300, heads = 8, dims = 32;
+  const RandomStream random(4, "prefill");
+  std::vector<std::uint8_t> q, k;
+  std::vector<float> scales, weights;
+  std::vector<std::int32_t> starts, ends;
+  for (int i = 0; i < queries * heads * dims; ++i)
+    q.push_back(E4M3::encode(static_cast<double>(random.child(0).normal(i))));
+  for (int i = 0; i < keys * dims; ++i)
+    k.push_back(E4M3::encode(static_cast<double>(random.child(1).normal(i))));
+  for (int i = 0; i < keys; ++i) scales.push_back(0.5f + random.child(2).uniform(i));
+  for (int i = 0; i < queries * heads; ++i) weights.push_back(random.child(3).normal(i));
+  for (int i = 0; i < queries; ++i) {
+    starts.push_back(10 * i);
+    ends.push_back(i == 7 ? 0 : 10 * i + 100);  // row 7 is empty
+  }
+  MqaLogitsCase problem;
+  problem.q = compact_view<3>(q.data(), ElementType::kE4M3, {queries, heads, dims});
+  problem.keys = compact_view<2>(k.data(), ElementType::kE4M3, {keys, dims});
+  problem.key_scales = compact_view<1>(scales.data(), ElementType::kFp32, {keys});
+  problem.weights = compact_view<2>(weights.data(), ElementType::kFp32, {queries, heads});
+  problem.starts = {starts.data(), queries, 1};
+  problem.ends = {ends.data(), queries, 1};
+  for (const bool compressed : {false, true}) {
+    const std::int64_t columns = compressed ? 128 : keys;
+    std::vector<double> golden(queries * columns);
+    mqa_logits(problem, compact_result<2>(golden.data(), {queries, columns}), {true, compressed}, {1});
+    // bf16 output, rounded once: with exact judgement not one element may differ.
+    std::vector<std::uint16_t> got;
+    for (const double x : golden) got.push_back(Bf16::encode(x, Overflow::kInfinity));
+    LogitsJudgement judgement;
+    judgement.outside = OutsideRule::kClean;
+    judgement.compressed = compressed;
+    judgement.exact = true;
+    const auto compare = [&] {
+      return judge_logits(problem, compact_view<2>(got.data(), ElementType::kBf16, {queries, columns}), {},
+                          judgement, {2});
+    };
+    LogitsComparison report = compare();
+    EXPECT_TRUE(report.bound.passed()) << report.bound.summary();
+    EXPECT_EQ(report.golden.elements, 19 * 100);
+    EXPECT_EQ(report.bound.count(), queries * columns);
+    const std::int64_t column = compressed ? 5 : 35;  // row 3, position 35
+    got[3 * columns + column] ^= 1;
+    report = compare();
+    EXPECT_EQ(report.bound.wrong(), 1);
+    EXPECT_EQ(report.bound.worst()->at, (Coordinates{3, 35, 0}));
+    got[7 * columns + 90] = 0;  // a number in the empty row
+    EXPECT_EQ(compare().bound.wrong(ElementClass::kMaskBroken), 1);
   }
 }
 
