@@ -20,7 +20,7 @@ BlockPool::BlockPool(std::int32_t blocks) {
   same_content_.assign(count, {});
   queue_.assign(count + 1, {});
   queue_[count] = {blocks, blocks};
-  for (std::int32_t block = 1; block < blocks; ++block) append_free(block);
+  for (std::int32_t block = 1; block < blocks; ++block) join_free(block, QueueEnd::kBack);
   std::size_t slots = 16;
   while (slots < count * 2) slots *= 2;
   slots_.assign(slots, {});
@@ -60,13 +60,14 @@ void BlockPool::unlink_free(std::int32_t block) {
   if (content_[index(block)] != kNoContent) --cached_idle_blocks_;
 }
 
-void BlockPool::append_free(std::int32_t block) {
+void BlockPool::join_free(std::int32_t block, QueueEnd end) {
   const std::int32_t sentinel = blocks();
-  const std::int32_t last = queue_[index(sentinel)].previous;
+  const std::int32_t before = end == QueueEnd::kBack ? queue_[index(sentinel)].previous : sentinel;
+  const std::int32_t after = queue_[index(before)].next;
   ASSAY_CHECK_EQ(queue_[index(block)].next, -1);
-  queue_[index(block)] = {last, sentinel};
-  queue_[index(last)].next = block;
-  queue_[index(sentinel)].previous = block;
+  queue_[index(block)] = {before, after};
+  queue_[index(before)].next = block;
+  queue_[index(after)].previous = block;
   ++free_blocks_;
   if (content_[index(block)] != kNoContent) ++cached_idle_blocks_;
 }
@@ -102,10 +103,10 @@ void BlockPool::touch(std::int32_t block) {
   if (owners_[index(block)]++ == 0) unlink_free(block);
 }
 
-void BlockPool::release(std::int32_t block) {
+void BlockPool::release(std::int32_t block, QueueEnd end) {
   if (block == kNullBlock) return;
   ASSAY_CHECK_GE(owners_[index(block)], 1);
-  if (--owners_[index(block)] == 0) append_free(block);
+  if (--owners_[index(block)] == 0) join_free(block, end);
 }
 
 void BlockPool::publish(std::int32_t block, BlockContent content) {

@@ -5,7 +5,8 @@
 //
 //   take()       pops the front; only now is the block's old content forgotten
 //   release()    the last owner's release appends to the back; callers release a table tail first, so that
-//                the tail of a prefix is evicted before its head
+//                the tail of a prefix is evicted before its head. A block may also be released to the front,
+//                to be handed out next (QueueEnd::kFront)
 //   touch()      a hit: one more owner; a block in the queue leaves it
 //   publish()    gives a full block its content. The same content may be in many blocks (no
 //                deduplication); a lookup finds the one that was published first
@@ -26,6 +27,8 @@ using BlockContent = std::int64_t;
 inline constexpr BlockContent kNoContent = -1;
 inline constexpr BlockContent kOwnContents = std::int64_t{1} << 40;
 
+enum class QueueEnd { kBack, kFront };
+
 class BlockPool {
  public:
   static constexpr std::int32_t kNullBlock = 0;
@@ -45,8 +48,8 @@ class BlockPool {
   // Hands out the front of the queue with one owner. The queue must not be empty.
   std::int32_t take();
   void touch(std::int32_t block);
-  // One owner less; with the last one gone the block is appended to the queue. The null block is left alone.
-  void release(std::int32_t block);
+  // One owner less; with the last one gone the block joins the queue. The null block is left alone.
+  void release(std::int32_t block, QueueEnd end = QueueEnd::kBack);
   void publish(std::int32_t block, BlockContent content);
 
   // How many blocks ever lost a content because they were handed out again.
@@ -62,7 +65,7 @@ class BlockPool {
  private:
   static std::size_t index(std::int32_t block) { return static_cast<std::size_t>(block); }
   void unlink_free(std::int32_t block);
-  void append_free(std::int32_t block);
+  void join_free(std::int32_t block, QueueEnd end);
   void forget(std::int32_t block);
   [[nodiscard]] std::size_t slot_of(BlockContent content) const;  // its slot, or the empty one it would take
   void erase_slot(std::size_t slot);

@@ -33,6 +33,19 @@ TEST(BlockPool, AReleasedBlockGoesToTheBackAndKeepsItsContentUntilItIsHandedOut)
   pool.check_invariants();
 }
 
+TEST(BlockPool, ABlockReleasedToTheFrontIsHandedOutNext) {
+  BlockPool pool(5);
+  const std::int32_t a = pool.take(), b = pool.take();
+  pool.release(a);
+  pool.release(b, QueueEnd::kFront);
+  EXPECT_EQ(pool.free_queue(), (std::vector<std::int32_t>{b, 3, 4, a}));
+  pool.check_invariants();
+  for (const std::int32_t expected : {b, 3, 4, a}) EXPECT_EQ(pool.take(), expected);
+  pool.release(b, QueueEnd::kFront);  // into an empty queue
+  EXPECT_EQ(pool.free_queue(), std::vector<std::int32_t>{b});
+  pool.check_invariants();
+}
+
 TEST(BlockPool, AHitTakesTheBlockOutOfTheQueue) {
   BlockPool pool(4);
   const std::int32_t block = pool.take();

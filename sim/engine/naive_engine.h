@@ -25,6 +25,8 @@ enum class Fault {
   kPreemptsOldest,
   kIgnoresParents,    // a block is found by its own tokens alone
   kForgetsAtRelease,  // contents are dropped when the last owner goes (no lazy eviction)
+  kOtherFreeOrder,    // unpublished blocks at the wrong end of the free list
+  kWindowTooShort,    // blocks leave the sliding window one token early
 };
 
 struct Sequence {
@@ -73,6 +75,7 @@ class Engine {
     for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
       const int request = running_[i].request;
       const int tokens = chunk(running_[i].tokens() - running_[i].computed, budget);
+      leave_window(running_[i]);
       bool gone = false;
       while (blocks_for(running_[i].computed + tokens) - static_cast<int>(running_[i].table.size()) >
              static_cast<int>(free_.size())) {
@@ -103,11 +106,17 @@ class Engine {
       const int reserve = running_.empty() ? 0 : static_cast<int>(o_.watermark * o_.blocks);
       const int queued = fault_ == Fault::kHitsAreFree
                              ? 0
-                             : static_cast<int>(std::count_if(hits.begin(), hits.end(),
-                                                              [&](int b) { return owners_[b] == 0; }));
-      const int whole = blocks_for(o_.whole_prompt_admission ? std::max(s.tokens(), hit_tokens + tokens)
-                                                             : hit_tokens + tokens);
-      if (whole - static_cast<int>(hits.size()) + queued + reserve > static_cast<int>(free_.size())) break;
+                             : static_cast<int>(std::count_if(hits.begin(), hits.end(), [&](int b) {
+                                 return b > 0 && owners_[b] == 0;
+                               }));
+      const auto free_needed = [&](int table) {
+        return std::max(0, table - static_cast<int>(hits.size())) + queued + reserve;
+      };
+      int whole = blocks_for(s.tokens());
+      if (o_.window_tokens > 0)
+        whole = std::min(whole, blocks_for(o_.window_tokens - 1 + static_cast<int>(o_.token_budget)) + 1);
+      if (o_.whole_prompt_admission && free_needed(whole) > static_cast<int>(free_.size())) break;
+      if (free_needed(blocks_for(hit_tokens + tokens)) > static_cast<int>(free_.size())) break;
       waiting_.pop_front();
       running_.push_back(s);
       grow(running_.back(), tokens, hits, result);
@@ -154,6 +163,7 @@ class Engine {
     std::vector<int> hits;
     if (!o_.prefix_caching) return hits;
     const int most = (s.tokens() - (fault_ == Fault::kHitsAllTokens ? 0 : 1)) / o_.block_tokens;
+    if (o_.window_tokens > 0) return find_window_hits(s, most);
     for (int i = 0; i < most; ++i) {
       const int block = find(name_of(s, i));
       if (block < 0) break;
@@ -165,10 +175,34 @@ class Engine {
       hits.pop_back();
     return hits;
   }
+  // The longest prefix whose last blocks, as many as the window can see from its end, are all present (or all
+  // of its blocks, when it is shorter): every length is tried, longest first.
+  [[nodiscard]] std::vector<int> find_window_hits(const Sequence& s, int most) const {
+    const int seen = blocks_for(o_.window_tokens - 1);
+    for (int length = most; length > 0; --length) {
+      std::vector<int> hits(static_cast<std::size_t>(length), 0);
+      bool all = true;
+      for (int i = std::max(0, length - std::max(1, seen)); i < length && all; ++i)
+        all = (hits[static_cast<std::size_t>(i)] = find(name_of(s, i))) > 0;
+      if (all) return hits;
+    }
+    return {};
+  }
+  void leave_window(Sequence& s) {
+    if (o_.window_tokens == 0) return;
+    const int early = fault_ == Fault::kWindowTooShort ? 1 : 0;
+    std::vector<int> order;
+    for (int i = static_cast<int>(s.table.size()) - 1; i >= 0; --i)
+      if (s.table[i] > 0 && (i + 1) * o_.block_tokens <= s.computed - o_.window_tokens + 1 + early) {
+        order.push_back(s.table[i]);
+        s.table[i] = 0;
+      }
+    give_back(order);
+  }
   void grow(Sequence& s, int tokens, const std::vector<int>& hits, Step& step) {
     Scheduled scheduled{s.request, tokens, 0, static_cast<int>(hits.size()) * o_.block_tokens, {}};
     for (const int b : hits) {
-      if (owners_[b]++ == 0) free_.erase(std::find(free_.begin(), free_.end(), b));
+      if (b > 0 && owners_[b]++ == 0) free_.erase(std::find(free_.begin(), free_.end(), b));
       s.table.push_back(b);
       if (s.computed == 0) scheduled.new_blocks.push_back(b);
     }
@@ -193,12 +227,19 @@ class Engine {
   void release(Sequence& s) {
     std::vector<int> order = s.table;
     if (fault_ != Fault::kFreesHeadFirst) std::reverse(order.begin(), order.end());
+    give_back(order);
+    s.table.clear();
+  }
+  void give_back(const std::vector<int>& order) {
+    const bool split = o_.prefix_caching &&
+                       (o_.free_order == FreeOrder::kUnpublishedFirst) != (fault_ == Fault::kOtherFreeOrder);
+    std::deque<int> front;
     for (const int b : order) {
-      if (--owners_[b] > 0) continue;
-      free_.push_back(b);
+      if (b == 0 || --owners_[b] > 0) continue;
+      (split && content_[b].empty() ? front : free_).push_back(b);
       if (fault_ == Fault::kForgetsAtRelease) content_[b].clear();
     }
-    s.table.clear();
+    free_.insert(free_.begin(), front.begin(), front.end());
   }
 
   SchedulerOptions o_;

@@ -37,10 +37,13 @@ bool Scheduler::fits(std::int64_t prompt_tokens, std::int64_t output_tokens) con
   // The last generated token is never written.
   const std::int64_t tokens = prompt_tokens + std::max<std::int64_t>(output_tokens, 1) - 1;
   std::int64_t blocks = ceil_div(tokens, options_.block_tokens);
-  if (options_.window_tokens > 0)
-    blocks = std::min(
-        blocks, ceil_div(options_.window_tokens - 1 + options_.token_budget, options_.block_tokens) + 1);
+  if (options_.window_tokens > 0) blocks = std::min(blocks, window_blocks());
   return blocks <= pool_.blocks() - 1;
+}
+
+// The window behind the first token of the largest step, and one block because neither end is at a border.
+std::int64_t Scheduler::window_blocks() const {
+  return ceil_div(options_.window_tokens - 1 + options_.token_budget, options_.block_tokens) + 1;
 }
 
 std::int32_t Scheduler::create() {
@@ -116,25 +119,24 @@ AdmissionLookup Scheduler::look_up(const Sequence& s) const {
   return lookup;
 }
 
-std::int64_t Scheduler::blocks_to_take(const Sequence& s, std::int64_t known_tokens) const {
+std::int64_t Scheduler::blocks_to_take(const Sequence& s, std::int64_t table_blocks) const {
   const auto in_queue = std::count_if(hits_.begin(), hits_.end(), [&](std::int32_t block) {
     return block != BlockPool::kNullBlock && pool_.owners(block) == 0;
   });
   const std::int64_t held = static_cast<std::int64_t>(s.blocks.size() + hits_.size());
-  return std::max<std::int64_t>(0, ceil_div(known_tokens, options_.block_tokens) - held) + in_queue;
+  return std::max<std::int64_t>(0, table_blocks - held) + in_queue;
 }
 
 bool Scheduler::has_room(const Sequence& s, std::int64_t tokens, bool admission) const {
   const std::int64_t hit_tokens = static_cast<std::int64_t>(hits_.size()) * options_.block_tokens;
   const std::int64_t watermark = admission && !running_.empty() ? watermark_blocks_ : 0;
   if (admission && options_.whole_prompt_admission) {
-    std::int64_t whole = blocks_to_take(s, s.tokens());
-    if (options_.window_tokens > 0)
-      whole = std::min(
-          whole, ceil_div(options_.window_tokens - 1 + options_.token_budget, options_.block_tokens) + 1);
-    if (whole + watermark > pool_.free_blocks()) return false;
+    std::int64_t whole = ceil_div(s.tokens(), options_.block_tokens);
+    if (options_.window_tokens > 0) whole = std::min(whole, window_blocks());
+    if (blocks_to_take(s, whole) + watermark > pool_.free_blocks()) return false;
   }
-  return blocks_to_take(s, s.computed_tokens + hit_tokens + tokens) + watermark <= pool_.free_blocks();
+  const std::int64_t now = ceil_div(s.computed_tokens + hit_tokens + tokens, options_.block_tokens);
+  return blocks_to_take(s, now) + watermark <= pool_.free_blocks();
 }
 
 void Scheduler::append_block(Sequence& s, std::int32_t block) {
@@ -170,10 +172,22 @@ void Scheduler::allocate(Sequence& s, std::int64_t tokens) {
     pool_.publish(s.blocks[index(s.published_blocks)], content_at(s, s.published_blocks));
 }
 
-void Scheduler::disown(std::int32_t block) {
-  if (block == BlockPool::kNullBlock) return;
-  pool_.release(block);
+void Scheduler::disown(std::int32_t block, QueueEnd end) {
+  pool_.release(block, end);
   if (pool_.owners(block) == 0) live_slots_ -= written_[index(block)];
+}
+
+void Scheduler::give_back(std::int32_t block) {
+  if (block == BlockPool::kNullBlock) return;
+  if (options_.free_order == FreeOrder::kUnpublishedFirst && options_.prefix_caching &&
+      pool_.content(block) == kNoContent)
+    fronts_.push_back(block);
+  else
+    disown(block, QueueEnd::kBack);
+}
+
+void Scheduler::end_giving_back() {
+  for (; !fronts_.empty(); fronts_.pop_back()) disown(fronts_.back(), QueueEnd::kFront);
 }
 
 // Blocks whose tokens no later token can see become the null block; the youngest of them is released first.
@@ -184,14 +198,16 @@ void Scheduler::skip_window(Sequence& s) {
   const auto end = static_cast<std::int32_t>(last_useful / options_.block_tokens);
   for (std::int32_t i = std::min(end, static_cast<std::int32_t>(s.blocks.size())) - 1; i >= s.skipped_blocks;
        --i) {
-    disown(s.blocks[index(i)]);
+    give_back(s.blocks[index(i)]);
     s.blocks[index(i)] = BlockPool::kNullBlock;
   }
+  end_giving_back();
   s.skipped_blocks = std::max(s.skipped_blocks, std::min(end, static_cast<std::int32_t>(s.blocks.size())));
 }
 
 void Scheduler::release_table(Sequence& s) {
-  for (std::size_t i = s.blocks.size(); i-- > 0;) disown(s.blocks[i]);
+  for (std::size_t i = s.blocks.size(); i-- > 0;) give_back(s.blocks[i]);
+  end_giving_back();
   table_blocks_ -= static_cast<std::int64_t>(s.blocks.size());
   table_runs_ -= s.runs;
   single_run_sequences_ -= s.runs == 1;

@@ -30,6 +30,11 @@
 
 namespace assay {
 
+// Where released blocks wait whose content was never published (a last block that is not full). vLLM appended
+// all blocks up to the summer of 2026 (kAppend); since its change #42656 those that can never be hit go to the
+// front (kUnpublishedFirst). Without prefix caching everything is appended.
+enum class FreeOrder { kAppend, kUnpublishedFirst };
+
 struct SchedulerOptions {
   std::int32_t blocks = 0;
   std::int32_t block_tokens = 16;
@@ -40,6 +45,7 @@ struct SchedulerOptions {
   std::int32_t window_tokens = 0;        // sliding window; 0 = full attention
   bool whole_prompt_admission = true;
   bool prefix_caching = true;
+  FreeOrder free_order = FreeOrder::kAppend;
 };
 
 // What happened to one sequence in a step.
@@ -115,8 +121,10 @@ class Scheduler {
   [[nodiscard]] bool has_room(const Sequence& sequence, std::int64_t tokens, bool admission) const;
   // Takes what has_room() promised: hits, fresh blocks; publishes what this step fills.
   void allocate(Sequence& sequence, std::int64_t tokens);
-  // Free blocks that `sequence` needs to hold `known_tokens` tokens, its hits taken into account.
-  [[nodiscard]] std::int64_t blocks_to_take(const Sequence& sequence, std::int64_t known_tokens) const;
+  // Free blocks that `sequence` needs for a table of `table_blocks`, its hits taken into account.
+  [[nodiscard]] std::int64_t blocks_to_take(const Sequence& sequence, std::int64_t table_blocks) const;
+  // The most blocks that a sequence with a sliding window holds at a time.
+  [[nodiscard]] std::int64_t window_blocks() const;
   void find_hits(const Sequence& sequence);
   [[nodiscard]] AdmissionLookup look_up(const Sequence& sequence) const;
   [[nodiscard]] BlockContent content_at(const Sequence& sequence, std::int64_t block) const;
@@ -124,7 +132,11 @@ class Scheduler {
   void release_table(Sequence& sequence);
   void skip_window(Sequence& sequence);
   void preempt_newest(StepRecord& record);
-  void disown(std::int32_t block);
+  // Blocks are given back one by one, in the order in which they shall be handed out; end_giving_back() closes
+  // the batch.
+  void give_back(std::int32_t block);
+  void end_giving_back();
+  void disown(std::int32_t block, QueueEnd end);
 
   SchedulerOptions options_;
   BlockPool pool_;
@@ -134,6 +146,7 @@ class Scheduler {
   std::vector<std::int32_t> running_;
   std::deque<std::int32_t> waiting_;
   std::vector<std::int32_t> hits_;     // of the admission in progress
+  std::vector<std::int32_t> fronts_;   // given back in this batch and bound for the front of the queue
   std::vector<std::int32_t> written_;  // [blocks] slots that hold a token
   std::int64_t next_own_content_ = kOwnContents;
   std::int64_t preemption_count_ = 0;

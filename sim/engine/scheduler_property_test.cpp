@@ -42,6 +42,8 @@ World world_of(std::uint64_t seed) {
   o.watermark = below(3) == 0 ? 0.2 : 0.0;
   o.whole_prompt_admission = below(2) == 0;
   o.prefix_caching = below(6) != 0;
+  o.free_order = below(2) == 0 ? FreeOrder::kUnpublishedFirst : FreeOrder::kAppend;
+  o.window_tokens = below(3) == 0 ? 1 + below(3 * static_cast<std::uint64_t>(o.block_tokens)) : 0;
   const int requests = 1 + below(24);
   int step = 0;
   for (int i = 0; i < requests; ++i) {
@@ -136,8 +138,10 @@ TEST(EngineTwin, ATenthOfAMillionStepsOfSmallWorldsAgree) {
 class EngineCanary : public testing::TestWithParam<std::pair<naive::Fault, const char*>> {};
 
 TEST_P(EngineCanary, APlantedFaultIsNoticedWithinTwoHundredWorlds) {
-  for (std::uint64_t seed = 0; seed < 200; ++seed)
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    ASSERT_EQ(difference(world_of(seed), naive::Fault::kNone), "") << "seed " << seed;
     if (!difference(world_of(seed), GetParam().first).empty()) return;
+  }
   FAIL() << GetParam().second << " was not noticed";
 }
 
@@ -149,7 +153,9 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair{naive::Fault::kAdmitsAfterPreemption, "admission after preemption"},
                     std::pair{naive::Fault::kPreemptsOldest, "oldest preempted"},
                     std::pair{naive::Fault::kIgnoresParents, "content without its prefix"},
-                    std::pair{naive::Fault::kForgetsAtRelease, "eager eviction"}));
+                    std::pair{naive::Fault::kForgetsAtRelease, "eager eviction"},
+                    std::pair{naive::Fault::kOtherFreeOrder, "unpublished blocks at the other end"},
+                    std::pair{naive::Fault::kWindowTooShort, "a block leaves the window a token early"}));
 
 }  // namespace
 }  // namespace assay

@@ -32,7 +32,7 @@ struct Options {
   CommonOptions common;
   TraceInput input;
   std::string mode = "serve", engine = "vllm-v1", clock = "fixed:25", admission = "whole-prompt",
-              evict = "lru";
+              free_order = "append", evict = "lru";
   std::string model, steps_path;
   std::vector<std::string> planners{"assay", "deepgemm", "flashmla", "one-cta-per-sequence"};
   std::int64_t blocks = -1;
@@ -103,6 +103,11 @@ ReplayOptions replay_options(const Options& options) {
   if (options.admission != "whole-prompt" && options.admission != "first-chunk")
     throw InputError("--admission", "whole-prompt or first-chunk", "'" + options.admission + "'");
   s.whole_prompt_admission = options.admission == "whole-prompt";
+  if (options.free_order != "append" && options.free_order != "unpublished-first")
+    throw InputError("--free-order", "append or unpublished-first", "'" + options.free_order + "'");
+  if (is_peer(options) && options.free_order != "append")
+    throw InputError("--free-order", "--engine vllm-v1", options.engine);
+  s.free_order = options.free_order == "append" ? FreeOrder::kAppend : FreeOrder::kUnpublishedFirst;
   s.prefix_caching = !options.no_prefix_caching;
   replay.clock = StepClock::parse(options.clock);
   replay.planners = options.planners;
@@ -477,6 +482,10 @@ void register_replay(Registry& registry) {
       ->add_option("--max-context", o->max_context_tokens, "Contiguous engines: the model's longest context")
       ->capture_default_str();
   command->add_option("--admission", o->admission, "whole-prompt or first-chunk must fit")
+      ->capture_default_str();
+  command
+      ->add_option("--free-order", o->free_order,
+                   "Blocks that cannot be hit: append, or unpublished-first (vLLM from #42656 on)")
       ->capture_default_str();
   command->add_flag("--no-prefix-caching", o->no_prefix_caching, "Nothing is shared");
   command->add_option("--evict", o->evict, "Cache mode: eviction policy")->capture_default_str();

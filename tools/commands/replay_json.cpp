@@ -79,6 +79,7 @@ Json replay_document(const ReplayConfig& config, const ReplayOptions& options, c
                  {"watermark", s.watermark},
                  {"window_tokens", s.window_tokens},
                  {"admission", s.whole_prompt_admission ? "whole-prompt" : "first-chunk"},
+                 {"free_order", s.free_order == FreeOrder::kAppend ? "append" : "unpublished-first"},
                  {"prefix_caching", s.prefix_caching},
                  {"clock", options.clock.text()},
                  {"parts", options.parts}};
