@@ -4,12 +4,13 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
-#include <unordered_set>
 
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
 #include "sim/cache/content_chain.h"
+#include "sim/engine/id_set.h"
 
 namespace assay {
 namespace {
@@ -105,7 +106,7 @@ class Replay {
     result_.input_tokens += r.input_tokens;
     result_.output_tokens += r.output_tokens;
     result_.block_references += static_cast<std::int64_t>(r.hash_ids.size());
-    for (const std::int64_t id : r.hash_ids) result_.unique_blocks += hash_ids_.insert(id).second;
+    for (const std::int64_t id : r.hash_ids) result_.unique_blocks += hash_ids_.insert(id);
     if (r.input_tokens > 0 && r.output_tokens > 0) {
       result_.live_slot_steps +=
           r.output_tokens * r.input_tokens + r.output_tokens * (r.output_tokens - 1) / 2;
@@ -128,14 +129,22 @@ class Replay {
     s.prompt_tokens = r.input_tokens;
     s.output_tokens = r.output_tokens;
     if (!r.hash_ids.empty()) {
-      if (!chain_) chain_ = std::make_unique<ContentChain>(source_.header().hash_tokens, block);
-      contents_.clear();
-      chain_->append(r, contents_);
-      contents_.resize(static_cast<std::size_t>(r.input_tokens / block));  // full blocks only
-      for (const ContentId id : contents_) s.contents.push_back(id.value());
+      append_contents(r, s.contents);
       remember_hash_ids(handle, r);
     }
     scheduler_.submit(handle);
+  }
+
+  // Names of the prompt's full blocks. Blocks that divide a hash id are named by its place in the chain and
+  // theirs within it, so that the chain grows with the trace's hash ids and not with the blocks.
+  void append_contents(const Request& r, std::vector<BlockContent>& contents) {
+    const std::int64_t block = options_.scheduler.block_tokens, g = source_.header().hash_tokens;
+    const std::int64_t parts = g % block == 0 ? g / block : 1;
+    if (!chain_) chain_ = std::make_unique<ContentChain>(g, parts * block);
+    contents_.clear();
+    chain_->append(r, contents_);
+    for (std::int64_t i = 0; i < r.input_tokens / block; ++i)
+      contents.push_back(contents_[static_cast<std::size_t>(i / parts)].value() * parts + i % parts);
   }
 
   // Whether the first hash id that a block begins with is known is asked at admission, when the trace's own
@@ -236,7 +245,7 @@ class Replay {
     }
     if (static_cast<std::size_t>(handle) < waiting_hash_ids_.size()) {
       auto& ids = waiting_hash_ids_[static_cast<std::size_t>(handle)];
-      admitted_hash_ids_.insert(ids.begin(), ids.end());
+      for (const std::int64_t id : ids) admitted_hash_ids_.insert(id);
       ids.clear();
     }
   }
@@ -246,8 +255,7 @@ class Replay {
     if (at >= waiting_hash_ids_.size() || waiting_hash_ids_[at].empty()) return false;
     const auto first =
         static_cast<std::size_t>(block * options_.scheduler.block_tokens / source_.header().hash_tokens);
-    return first < waiting_hash_ids_[at].size() &&
-           admitted_hash_ids_.count(waiting_hash_ids_[at][first]) == 1;
+    return first < waiting_hash_ids_[at].size() && admitted_hash_ids_.contains(waiting_hash_ids_[at][first]);
   }
 
   void count_finished() {
@@ -411,7 +419,7 @@ class Replay {
   std::unique_ptr<ContentChain> chain_;
   std::vector<ContentId> contents_;
   std::vector<bool> seen_;
-  std::unordered_set<std::int64_t> hash_ids_, admitted_hash_ids_;
+  IdSet hash_ids_, admitted_hash_ids_;
   std::vector<std::vector<std::int64_t>> waiting_hash_ids_;
   double ratio_sum_ = 0;
   std::int64_t ratio_count_ = 0;

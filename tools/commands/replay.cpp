@@ -331,7 +331,7 @@ void drop_what_peers_do_not_say(nlohmann::ordered_json& document) {
   document["prefix"]["all_admissions"].erase("any_block_hits");
   document["fragmentation"].erase("largest_free_run_blocks");
   document.erase("evictions");
-  for (const char* option : {"long_prefill_tokens", "watermark", "window_tokens", "admission"})
+  for (const char* option : {"long_prefill_tokens", "watermark", "window_tokens", "admission", "free_order"})
     document["config"].erase(option);
 }
 
