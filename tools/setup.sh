@@ -7,6 +7,9 @@
 # stops with exit code 5. When everything is there it needs no network. CUDA is never installed: with
 # nvcc on PATH the kernels are built, without it the build is CPU-only.
 
+# A second checkout hits the first one's compilation cache.
+export CCACHE_BASEDIR="$PWD" CCACHE_NOHASHDIR=1
+
 assay_packages="g++ cmake ninja-build make ccache git python3 libeigen3-dev librapidcheck-dev libgtest-dev
   libbenchmark-dev libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libxxhash-dev libpugixml-dev"
 assay_lint_packages="clang-format clang-tidy"

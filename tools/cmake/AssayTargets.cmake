@@ -4,6 +4,8 @@ include(GoogleTest)
 
 # Everything generated hangs on this target, so that clang-tidy can parse without a full build.
 add_custom_target(assay_generated)
+# The test programs with label `threads`: all that the thread sanitizer's build needs.
+add_custom_target(assay_threaded_tests)
 
 # assay_library(NAME SOURCES a.cpp ... [LINK lib ...])
 # Without sources the library is header-only.
@@ -34,7 +36,9 @@ function(assay_tests name)
   if(arg_RAPIDCHECK)
     target_link_libraries(${name} PRIVATE rapidcheck rapidcheck_gtest)
   endif()
-  target_compile_definitions(${name} PRIVATE ASSAY_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  if("threads" IN_LIST arg_LABELS)
+    add_dependencies(assay_threaded_tests ${name})
+  endif()
   # The folder is always a label, so that `ctest -L sim` runs a room.
   file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   string(REGEX REPLACE "/.*" "" room ${folder})
@@ -51,5 +55,4 @@ function(assay_benchmark name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE assay_flags ${arg_LINK} benchmark::benchmark benchmark::benchmark_main)
-  target_compile_definitions(${name} PRIVATE ASSAY_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endfunction()
