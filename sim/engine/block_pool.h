@@ -35,12 +35,12 @@ class BlockPool {
 
   explicit BlockPool(std::int32_t blocks);
 
-  [[nodiscard]] std::int32_t blocks() const { return static_cast<std::int32_t>(owners_.size()); }
+  [[nodiscard]] std::int32_t blocks() const { return static_cast<std::int32_t>(records_.size()) - 1; }
   [[nodiscard]] std::int32_t free_blocks() const { return free_blocks_; }
   // Blocks in the free queue that can still be hit.
   [[nodiscard]] std::int32_t cached_idle_blocks() const { return cached_idle_blocks_; }
-  [[nodiscard]] std::int32_t owners(std::int32_t block) const { return owners_[index(block)]; }
-  [[nodiscard]] BlockContent content(std::int32_t block) const { return content_[index(block)]; }
+  [[nodiscard]] std::int32_t owners(std::int32_t block) const { return records_[index(block)].owners; }
+  [[nodiscard]] BlockContent content(std::int32_t block) const { return records_[index(block)].content; }
 
   // The block that was published first with this content, -1 when there is none.
   [[nodiscard]] std::int32_t find(BlockContent content) const;
@@ -73,10 +73,14 @@ class BlockPool {
   struct Links {
     std::int32_t previous = -1, next = -1;
   };
-  std::vector<std::int32_t> owners_;
-  std::vector<Links> queue_;  // index blocks() is the queue's sentinel
-  std::vector<BlockContent> content_;
-  std::vector<Links> same_content_;  // blocks of one content, in order of publication
+  // All that is known of a block, on half a cache line.
+  struct Record {
+    BlockContent content = kNoContent;
+    std::int32_t owners = 0;
+    Links queue;         // neighbours in the free queue
+    Links same_content;  // blocks of one content, in order of publication
+  };
+  std::vector<Record> records_;  // the one behind the last block is the queue's sentinel
   std::int32_t free_blocks_ = 0;
   std::int32_t cached_idle_blocks_ = 0;
   std::int64_t evictions_ = 0;

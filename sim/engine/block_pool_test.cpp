@@ -103,7 +103,7 @@ TEST(BlockPoolDeathTest, ADoubleReleaseAborts) {
   BlockPool pool(3);
   const std::int32_t block = pool.take();
   pool.release(block);
-  EXPECT_DEATH(pool.release(block), "owners_");
+  EXPECT_DEATH(pool.release(block), "owners");
 }
 
 TEST(BlockPoolDeathTest, TakingFromAnEmptyQueueAborts) {

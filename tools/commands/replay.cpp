@@ -35,7 +35,7 @@ struct Options {
               free_order = "append", evict = "lru";
   std::string model, steps_path;
   std::vector<std::string> planners{"assay", "deepgemm", "flashmla", "one-cta-per-sequence"};
-  std::int64_t blocks = -1;
+  std::optional<std::int64_t> blocks;
   double pool_gib = 0;
   std::int64_t block_tokens = 0, token_budget = 8192, long_prefill_tokens = 0, window_tokens = 0, limit = 0;
   std::int64_t series_points = 512, max_context_tokens = 131072;
@@ -56,7 +56,7 @@ std::string trace_name(const Options& options) {
 }
 
 std::int32_t pool_blocks(const Options& options, std::int64_t block_tokens) {
-  if (options.blocks >= 0 && options.pool_gib > 0)
+  if (options.blocks && options.pool_gib > 0)
     throw InputError("--blocks and --pool-gib", "one of them", "both");
   if (options.pool_gib > 0) {
     if (options.model.empty())
@@ -68,9 +68,10 @@ std::int32_t pool_blocks(const Options& options, std::int64_t block_tokens) {
       throw InputError("--pool-gib", "room for 2 to 2^28 blocks", fmt::format("room for {:.0f}", blocks));
     return static_cast<std::int32_t>(blocks);
   }
-  if (options.blocks > kMostBlocks)
-    throw InputError("--blocks", "at most 2^28", std::to_string(options.blocks));
-  return options.blocks >= 0 ? static_cast<std::int32_t>(options.blocks) : 20000;
+  const std::int64_t blocks = options.blocks.value_or(20000);
+  if (blocks < 0 || blocks > kMostBlocks)
+    throw InputError("--blocks", "2 to 2^28 blocks", std::to_string(blocks));
+  return static_cast<std::int32_t>(blocks);
 }
 
 // Another engine than vLLM-v1: same options and result, fewer details (sim/peers/peer_replay.h).
@@ -400,7 +401,9 @@ int cache(const Options& options) {
   replay.block_tokens = options.block_tokens > 0 ? options.block_tokens : reader->header().hash_tokens;
   if (replay.block_tokens <= 0)
     throw InputError("--block-tokens", "a block size: this trace has no hash ids to take it from", "none");
-  replay.capacity_blocks = std::max<std::int64_t>(options.blocks, 0);
+  replay.capacity_blocks = options.blocks.value_or(0);
+  if (replay.capacity_blocks < 0)
+    throw InputError("--blocks", "0 (unlimited) or more", std::to_string(replay.capacity_blocks));
   replay.policy = cache_policy_of(options.evict, "--evict");
   replay.interrupted = &interrupted;
   std::optional<MissRatioCurve> curve;
