@@ -14,6 +14,10 @@ __device__ __forceinline__ void copy_async_16(std::uint32_t to, const void* from
                "r"(live ? 16 : 0)
                : "memory");
 }
+__device__ __forceinline__ void copy_async_4(std::uint32_t to, const void* from, bool live = true) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(live ? 4 : 0)
+               : "memory");
+}
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // All but the latest kPending groups of this thread have arrived.
 template <int kPending>
