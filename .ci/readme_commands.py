@@ -16,6 +16,9 @@ BLOCK = re.compile(r"(?:<!--\s*not run:\s*(?P<reason>.*?)\s*-->\s*\n)?```sh\n(?P
 
 
 def main():
+    if any(name.startswith("-") for name in sys.argv[1:]):
+        print(__doc__)
+        return 0
     root = pathlib.Path(__file__).resolve().parent.parent
     pages = [root / "README.md"] + [root / name for name in sys.argv[1:]]
     environment = dict(os.environ, PATH=f"{root / 'build/release/bin'}:{os.environ['PATH']}", NO_COLOR="1")
