@@ -22,13 +22,13 @@ assay=build/release/bin/assay
 
 echo
 echo "== replay: the sample trace through a pool that is a little too small"
-"$assay" replay --blocks 6000 --json "$output/run.json" --html "$output/report.html" || exit 1
+"$assay" replay --blocks 3500 --json "$output/run.json" --html "$output/report.html" || exit 1
 echo
 echo "== schedule: one long sequence among short ones, on 132 SMs"
 "$assay" schedule --lengths 128k,63x2k --kv-heads 8 --group 8 || exit 1
 
 gpu_checks=0
-for check in build/release/bin/logits_gpu_check build/release/bin/attention_gpu_check; do
+for check in build/release/bin/logits_gpu_check build/release/bin/prefill_logits_gpu_check build/release/bin/attention_gpu_check; do
   [ -x "$check" ] || continue
   echo
   echo "== $(basename "$check"): kernels against their twins, every bit"

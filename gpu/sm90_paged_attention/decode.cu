@@ -176,7 +176,7 @@ __device__ OwnRange find_own_range(const DecodeParams& p, DecodeShared<kDims>& s
     range.total += shared.warp_tiles[w];
   }
   range.total *= p.items;
-  range.parts = used_parts(range.total, call.parts);
+  range.parts = used_parts(range.total, call.parts, static_cast<std::int64_t>(call.batch) * p.items);
   if (blockIdx.x >= range.parts) return range;
   const std::int64_t line_begin = part_begin(range.total, range.parts, blockIdx.x);
   const std::int64_t line_end = part_begin(range.total, range.parts, blockIdx.x + 1);
@@ -517,7 +517,7 @@ __device__ void merge_pieces(const DecodeParams& p, DecodeShared<kDims>& shared,
     out[h] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     l[h] = 0.0f;
   }
-#pragma unroll 8
+#pragma unroll 16
   for (int i = 0; i < count; ++i) {
     const float* other = slot_address<kDims>(p.scratch, scratch_slot(item, item.first + i)) + share.dim;
 #pragma unroll

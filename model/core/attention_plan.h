@@ -36,12 +36,18 @@ struct VisibleTiles {
   return visible;
 }
 
-// How many of the launch's CTAs share the work: a part with fewer than kLeastTiles costs more to merge than
-// it saves. At least 1, so that the formulas below hold for no work too.
+// How many of the launch's CTAs share the work. A part with fewer than kLeastTiles costs more to merge than it
+// saves. And where nearly all parts (nine of ten) come out as the same number for every item, that many are
+// used: equal lengths then split every item alike, and no part carries the ends of two. At least 1, so that
+// the formulas below hold for no work too.
 constexpr std::int64_t kLeastTiles = 2 * AttentionOrder::kWarps;
-[[nodiscard]] ASSAY_HOST_DEVICE constexpr std::int32_t used_parts(std::int64_t total, std::int32_t parts) {
+[[nodiscard]] ASSAY_HOST_DEVICE constexpr std::int32_t used_parts(std::int64_t total, std::int32_t parts,
+                                                                  std::int64_t items) {
   const std::int64_t most = total / kLeastTiles;
-  return most < 1 ? 1 : most < parts ? static_cast<std::int32_t>(most) : parts;
+  if (most < parts) return most < 1 ? 1 : static_cast<std::int32_t>(most);
+  if (items < 1 || items > parts) return parts;
+  const auto even = static_cast<std::int32_t>(parts / items * items);
+  return even * 10 >= parts * 9 ? even : parts;
 }
 
 // A run of tiles of one item.

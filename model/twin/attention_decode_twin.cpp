@@ -127,7 +127,8 @@ DecodeTwinResult predict(const DecodeTwinCase& call) {
     item_begin[s] = total;
     total += static_cast<std::int64_t>(visible_tiles(call.contexts[s], call.window_tokens).tiles) * items;
   }
-  const std::int32_t parts_used = used_parts(total, call.parts);
+  const std::int32_t parts_used =
+      used_parts(total, call.parts, static_cast<std::int64_t>(call.batch) * items);
   DecodeTwinResult result;
   result.out.assign(static_cast<std::size_t>(call.batch) * call.q_heads * call.dims, 0);
   result.lse.assign(static_cast<std::size_t>(call.batch) * call.q_heads, kMinusInfinity);
