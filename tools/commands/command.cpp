@@ -25,11 +25,14 @@ void write_json(const CommonOptions& options, const nlohmann::ordered_json& docu
     std::fwrite(text.data(), 1, text.size(), stdout);
     return;
   }
-  std::ofstream out(options.json_path, std::ios::binary);
+  write_text(options.json_path, "--json", text);
+}
+
+void write_text(const std::string& path, const std::string& option, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
   out << text;
   out.close();
-  if (!out)
-    throw EnvironmentError("--json " + options.json_path, "a file that can be written", "a failed write");
+  if (!out) throw EnvironmentError(option + " " + path, "a file that can be written", "a failed write");
 }
 
 }  // namespace assay::tools

@@ -48,6 +48,9 @@ void add_common_options(CLI::App& command, CommonOptions& options);
 // EnvironmentError, never a silent one.
 void write_json(const CommonOptions& options, const nlohmann::ordered_json& document);
 
+// Writes a text file; a failed write is an EnvironmentError that names the option.
+void write_text(const std::string& path, const std::string& option, const std::string& text);
+
 // The command table (register.cpp). Each file in tools/commands/ offers one register_NAME(Registry&).
 void register_all(Registry& registry);
 

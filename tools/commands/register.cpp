@@ -6,11 +6,13 @@ namespace assay::tools {
 
 void register_calibrate(Registry& registry);
 void register_replay(Registry& registry);
+void register_report(Registry& registry);
 void register_schedule(Registry& registry);
 void register_trace(Registry& registry);
 
 void register_all(Registry& registry) {
   register_replay(registry);
+  register_report(registry);
   register_schedule(registry);
   register_trace(registry);
   register_calibrate(registry);

@@ -19,6 +19,7 @@
 #include "tools/commands/replay_json.h"
 #include "tools/commands/replay_steps.h"
 #include "tools/commands/trace_actions.h"
+#include "tools/report/html.h"
 #include "tools/terminal/bars.h"
 #include "traces/open.h"
 #include "traces/sample.h"
@@ -33,7 +34,7 @@ struct Options {
   TraceInput input;
   std::string mode = "serve", engine = "vllm-v1", clock = "fixed:25", admission = "whole-prompt",
               free_order = "append", evict = "lru";
-  std::string model, steps_path;
+  std::string model, html_path, steps_path;
   std::vector<std::string> planners{"assay", "deepgemm", "flashmla", "one-cta-per-sequence"};
   std::optional<std::int64_t> blocks;
   double pool_gib = 0;
@@ -351,6 +352,7 @@ int serve(const Options& options) {
   stamp_digest(document);
   if (print) fmt::print("digest {}\n", document["digest"].get<std::string>());
   write_json(options.common, document);
+  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
   return kPass;
 }
 
@@ -391,6 +393,7 @@ int serve_contiguous(const Options& options) {
     fmt::print("digest {}\n", document["digest"].get<std::string>());
   }
   write_json(options.common, document);
+  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
   return kPass;
 }
 
@@ -439,6 +442,7 @@ int cache(const Options& options) {
     fmt::print("digest {}\n", document["digest"].get<std::string>());
   }
   write_json(options.common, document);
+  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
   return kPass;
 }
 
@@ -500,6 +504,7 @@ void register_replay(Registry& registry) {
   command->add_option("--series-points", o->series_points, "Points of the time series in the JSON; 0 = none")
       ->capture_default_str();
   command->add_option("--steps", o->steps_path, "Write every step as a JSON line to FILE")->type_name("FILE");
+  command->add_option("--html", o->html_path, "Write the report as one HTML page to FILE")->type_name("FILE");
   command->add_flag("--find-pool", o->find_pool, "Search the smallest pool without preemption");
   command->add_flag("--knee", o->knee, "Preemptions and hits over pool size, around that pool");
   command->add_flag("--check", o->check, "Check all invariants after every step");
