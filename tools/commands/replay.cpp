@@ -337,6 +337,13 @@ void drop_what_peers_do_not_say(nlohmann::ordered_json& document) {
     document["config"].erase(option);
 }
 
+// Writes what was asked for. An interrupted run is complete as far as it goes, and says that it is not all.
+int deliver(const Options& options, const nlohmann::ordered_json& document) {
+  write_json(options.common, document);
+  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
+  return interrupted ? kInconclusive : kPass;
+}
+
 int serve(const Options& options) {
   const ReplayOptions replay = replay_options(options);
   std::optional<StepDump> steps;
@@ -351,9 +358,7 @@ int serve(const Options& options) {
   if ((options.find_pool || options.knee) && !interrupted) pools(options, replay, print, document);
   stamp_digest(document);
   if (print) fmt::print("digest {}\n", document["digest"].get<std::string>());
-  write_json(options.common, document);
-  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
-  return kPass;
+  return deliver(options, document);
 }
 
 // The baselines without pages: the pool is blocks * block tokens, in slots.
@@ -392,9 +397,7 @@ int serve_contiguous(const Options& options) {
     print_contiguous(config, replay, result);
     fmt::print("digest {}\n", document["digest"].get<std::string>());
   }
-  write_json(options.common, document);
-  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
-  return kPass;
+  return deliver(options, document);
 }
 
 int cache(const Options& options) {
@@ -441,9 +444,7 @@ int cache(const Options& options) {
     if (curve) print_curve(*curve);
     fmt::print("digest {}\n", document["digest"].get<std::string>());
   }
-  write_json(options.common, document);
-  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
-  return kPass;
+  return deliver(options, document);
 }
 
 int run(const Options& options) {
