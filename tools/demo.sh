@@ -28,7 +28,7 @@ echo "== schedule: one long sequence among short ones, on 132 SMs"
 "$assay" schedule --lengths 128k,63x2k --kv-heads 8 --group 8 || exit 1
 
 gpu_checks=0
-for check in build/release/bin/logits_gpu_check build/release/bin/prefill_logits_gpu_check build/release/bin/attention_gpu_check; do
+for check in build/release/bin/vocabulary_gpu_check build/release/bin/logits_gpu_check build/release/bin/prefill_logits_gpu_check build/release/bin/attention_gpu_check; do
   [ -x "$check" ] || continue
   echo
   echo "== $(basename "$check"): kernels against their twins, every bit"

@@ -33,7 +33,15 @@ struct PhiloxBlock {
 
 class RandomStream {
  public:
-  constexpr RandomStream(std::uint64_t seed, std::string_view purpose) : key_(mix(seed, purpose)) {}
+  // A string literal as purpose works on the device too; a string_view is for the host (its members are not
+  // the device's, and calling them there silently computes nothing).
+  ASSAY_HOST_DEVICE constexpr RandomStream(std::uint64_t seed, const char* purpose)
+      : key_(mix(seed, hash_of(purpose))) {}
+  constexpr RandomStream(std::uint64_t seed, std::string_view purpose) : key_(0) {
+    std::uint64_t hash = kHashBasis;
+    for (const char c : purpose) hash = hashed(hash, c);
+    key_ = mix(seed, hash);
+  }
 
   // A stream of its own below this one: per sequence, per step, per case.
   [[nodiscard]] ASSAY_HOST_DEVICE constexpr RandomStream child(std::uint64_t index) const {
@@ -87,9 +95,16 @@ class RandomStream {
   }
   // FNV-1a over the purpose, then a Philox round trip with the seed: near-equal seeds and purposes
   // give unrelated keys.
-  static constexpr std::uint64_t mix(std::uint64_t seed, std::string_view purpose) {
-    std::uint64_t hash = 0xcbf29ce484222325ull;
-    for (const char c : purpose) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  static constexpr std::uint64_t kHashBasis = 0xcbf29ce484222325ull;
+  ASSAY_HOST_DEVICE static constexpr std::uint64_t hashed(std::uint64_t hash, char c) {
+    return (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  }
+  ASSAY_HOST_DEVICE static constexpr std::uint64_t hash_of(const char* purpose) {
+    std::uint64_t hash = kHashBasis;
+    for (; *purpose != '\0'; ++purpose) hash = hashed(hash, *purpose);
+    return hash;
+  }
+  ASSAY_HOST_DEVICE static constexpr std::uint64_t mix(std::uint64_t seed, std::uint64_t hash) {
     const PhiloxBlock block =
         philox4x32({{static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32), 0, 0}},
                    static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string_view>
 
 namespace assay {
 namespace {
@@ -30,6 +31,11 @@ TEST(RandomStream, StreamsOfDifferentPurposeOrSeedDoNotMeet) {
     for (const char* purpose : {"q", "keys", "key", "weights", ""})
       for (std::uint64_t index = 0; index < 64; ++index) seen.insert(RandomStream(seed, purpose).u64(index));
   EXPECT_EQ(seen.size(), 3u * 5 * 64);
+}
+
+TEST(RandomStream, ALiteralAndAStringViewNameTheSameStream) {
+  for (const char* purpose : {"q", "context_tokens", ""})
+    EXPECT_EQ(RandomStream(5, purpose).u64(3), RandomStream(5, std::string_view(purpose)).u64(3));
 }
 
 TEST(RandomStream, AChildIsItsOwnStream) {
