@@ -1,0 +1,141 @@
+// One case for a kernel: every parameter explicit, so that a file of it says the same in ten years,
+// whatever the generator has become. Contents are named Philox streams of (lane, seed), addressed by
+// *content coordinates*, plus overrides.
+//
+//   logical block   what sequences' tables name; several sequences may name the same one
+//   physical[l]     where logical block l lies in the pool         renaming changes this and no value
+//   content[l]      whose values it holds: slot s of block l draws as slot content[l] * block_tokens + s
+//   row_content[r]  the same for rows of q and weights             taking a row alone changes no value
+//
+// A case is checked when it is read or made (validate); everything after may rely on it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "model/core/float_formats.h"
+#include "properties/cases/operands.h"
+#include "properties/cases/values.h"
+
+namespace assay::properties {
+
+struct Pool {
+  std::int32_t block_tokens = 64;
+  std::int64_t blocks = 0;                        // physical blocks; what no table names is poison
+  std::int64_t block_stride = 0;                  // bytes
+  std::vector<std::int64_t> physical, content;    // [logical blocks]
+  std::vector<std::vector<std::int32_t>> tables;  // [sequences] logical blocks
+  std::int32_t table_columns = 0;                 // at least the longest table
+  std::int64_t table_stride = 0;                  // entries, at least table_columns
+};
+
+struct PagedMqaParameters {
+  std::int32_t heads = 32, dims = 32, next_n = 1;
+  Pool pool;
+  std::vector<std::int32_t> contexts;  // [B], or [B * next_n] with contexts_2d
+  bool contexts_2d = false;
+  std::int64_t contexts_stride = 1;       // entries from one sequence to the next
+  std::vector<std::int64_t> row_content;  // [B * next_n]
+  std::int64_t q_head_stride = 0, q_row_stride = 0, q_sequence_stride = 0;  // elements (bytes)
+  std::int64_t weights_stride = 0;                                          // elements
+  ElementType output = ElementType::kFp32;
+  std::int64_t columns = 0, logits_stride = 0;
+  bool clean = false;
+
+  [[nodiscard]] std::int32_t batch() const { return static_cast<std::int32_t>(pool.tables.size()); }
+  [[nodiscard]] std::int64_t rows() const { return std::int64_t{batch()} * next_n; }
+  [[nodiscard]] std::int32_t length(std::int32_t sequence) const {
+    return contexts_2d ? contexts[sequence * next_n + next_n - 1] : contexts[sequence];
+  }
+  // Must-write columns of row r: [0, limit).
+  [[nodiscard]] std::int64_t limit(std::int64_t row) const;
+};
+
+struct MqaParameters {
+  std::int32_t heads = 32, dims = 32;
+  std::int64_t keys = 0;
+  std::vector<std::int32_t> starts, ends;  // [M]
+  std::vector<std::int64_t> row_content;   // [M]
+  std::int64_t q_head_stride = 0, q_row_stride = 0, key_stride = 0, weights_stride = 0;
+  ElementType output = ElementType::kFp32;
+  std::int64_t columns = 0, logits_stride = 0;
+  bool clean = false, compressed = false;
+
+  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(starts.size()); }
+};
+
+struct ScheduleParameters {
+  std::vector<std::int32_t> contexts;
+  std::int64_t contexts_stride = 1;
+  std::int32_t unit_tokens = 256, parts = 1;
+};
+
+// A second execution whose outputs must agree bit for bit with the first, by a claim of the kernel.
+//   rename-blocks   other physical ids                              determinism=bitwise
+//   widen           wider tables, rows and strides                  determinism=bitwise
+//   copy-shared     every sequence its own copy of shared blocks    determinism=bitwise
+//   double-weights  weights times two: logits times two             determinism=bitwise
+//   row-alone       one sequence without the others                 batch-invariant
+//   split-queries   every query a sequence of its own               split-invariant
+enum class Relation : std::uint8_t {
+  kNone,
+  kRenameBlocks,
+  kWiden,
+  kCopyShared,
+  kDoubleWeights,
+  kRowAlone,
+  kSplitQueries,
+};
+inline constexpr Relation kRelations[] = {Relation::kRenameBlocks, Relation::kWiden,
+                                          Relation::kCopyShared,   Relation::kDoubleWeights,
+                                          Relation::kRowAlone,     Relation::kSplitQueries};
+[[nodiscard]] const char* name_of(Relation relation);
+
+// What a value of one element is, instead of what its lane draws. Coordinates are logical:
+//   q [row, head, dim]   weights [row, head]   keys [logical block or 0, slot, dim]   scales [.., slot]
+struct ValueOverride {
+  std::string operand;
+  std::vector<std::int64_t> at;
+  std::uint32_t bits = 0;
+  friend bool operator==(const ValueOverride&, const ValueOverride&) = default;
+};
+
+struct KernelCase {
+  std::variant<PagedMqaParameters, MqaParameters, ScheduleParameters> parameters;
+  Lane lane = Lane::kGaussian;
+  std::uint64_t seed = 1;
+  std::int32_t weight_exponent = 0;  // weights are multiplied by this power of two
+  // Where a tensor meets its guard page: behind its last byte (reads past the end fault), or before its
+  // first byte. The base pointer is a multiple of alignment_bytes.
+  bool guard_in_front = false;
+  std::int32_t alignment_bytes = 1;
+  Relation relation = Relation::kNone;
+  std::int32_t relation_sequence = 0;  // row-alone: which one
+  std::vector<ValueOverride> overrides;
+
+  [[nodiscard]] Operation operation() const;
+};
+
+// Throws InputError(place + field, expected, got).
+void validate(const KernelCase& kernel_case, const std::string& place);
+
+inline constexpr const char* kCaseSchema = "assay.case/1";
+[[nodiscard]] nlohmann::ordered_json to_json(const KernelCase& kernel_case);
+// Reads and validates. Unknown keys are refused: a case that silently lost a parameter proves nothing.
+[[nodiscard]] KernelCase case_from_json(const nlohmann::ordered_json& document, const std::string& place);
+
+// FNV-1a over the JSON text: names a case.
+[[nodiscard]] std::uint64_t digest_of(const KernelCase& kernel_case);
+[[nodiscard]] std::uint64_t fnv1a(const void* bytes, std::size_t count,
+                                  std::uint64_t hash = 0xcbf29ce484222325ull);
+[[nodiscard]] std::string hex_of(std::uint64_t digest);
+
+// "2 sequences, 3 blocks, 130 tokens, 32 heads x 32, lane address": for people.
+[[nodiscard]] std::string summary_of(const KernelCase& kernel_case);
+[[nodiscard]] std::int64_t sequences_of(const KernelCase& kernel_case);
+[[nodiscard]] std::int64_t blocks_of(const KernelCase& kernel_case);  // logical
+
+}  // namespace assay::properties

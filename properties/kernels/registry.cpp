@@ -1,0 +1,59 @@
+#include "properties/kernels/registry.h"
+
+#include <dlfcn.h>
+
+#include "model/core/check.h"
+#include "properties/kernels/built_in.h"
+
+namespace assay::properties {
+namespace {
+
+const assay_kernel* load_plugin(const std::string& path) {
+  // A bare file name would be searched for in the system's folders.
+  const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
+  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) throw InputError("--kernel", "a shared object", dlerror());
+  using Entry = const assay_kernel* (*)();
+  const auto entry = reinterpret_cast<Entry>(dlsym(library, "assay_kernel_v1"));
+  if (entry == nullptr)
+    throw InputError("--kernel " + path, "the symbol assay_kernel_v1", "a library without it");
+  const assay_kernel* kernel = entry();
+  if (kernel == nullptr || kernel->abi != ASSAY_ABI_VERSION)
+    throw InputError("--kernel " + path, "a descriptor of ABI " + std::to_string(ASSAY_ABI_VERSION),
+                     kernel == nullptr ? "none" : "ABI " + std::to_string(kernel->abi));
+  if (kernel->size < sizeof(assay_kernel) || kernel->run == nullptr)
+    throw InputError("--kernel " + path,
+                     "a descriptor of " + std::to_string(sizeof(assay_kernel)) + " bytes with run",
+                     std::to_string(kernel->size) + " bytes");
+  if (kernel->device != ASSAY_DEVICE_CPU)
+    throw InputError("--kernel " + path, "a CPU kernel (device code 1)",
+                     "device code " + std::to_string(kernel->device));
+  return kernel;
+}
+
+}  // namespace
+
+bool is_plugin(const std::string& name) {
+  return name.find('/') != std::string::npos || name.find(".so") != std::string::npos;
+}
+bool is_python(const std::string& name) { return name.find(".py:") != std::string::npos; }
+
+KernelSet::KernelSet(const std::string& name) {
+  if (is_plugin(name)) {
+    kernels_.push_back(load_plugin(name));
+    return;
+  }
+  kernels_ = built_in_kernels(name);
+  if (!kernels_.empty()) return;
+  std::string names;
+  for (const std::string& known : built_in_names()) names += known + ", ";
+  throw InputError("--kernel", names + "or a path to a shared object", name);
+}
+
+const assay_kernel* KernelSet::find(int operation) const {
+  for (const assay_kernel* kernel : kernels_)
+    if (kernel->op == operation) return kernel;
+  return nullptr;
+}
+
+}  // namespace assay::properties

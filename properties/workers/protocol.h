@@ -1,0 +1,42 @@
+// How a campaign and a worker process talk. The page of it is docs/plugin.md, "The worker protocol".
+//
+//   descriptor 3   commands, one JSON object per line, towards the worker
+//   descriptor 4   replies, one JSON object per line
+//   descriptor 5   the shared memory file: page 0 is the ControlPage, the rest holds tensors
+//
+//   worker, first line   {"schema":"assay.worker/1","kernels":[{"name","op","claims","device","plan"}]}
+//   {"command":"load","op","tensors":[...],"ints","reals"}  ->  {"status":"ok","workspace_bytes":n}
+//   {"command":"run","plan":true,"workspace":{place}}              ->  {"status":"ok","witness":n}
+//   end of file: the worker leaves
+//
+// A place is {"file": offset of its pages, "pages": their bytes, "data": offset of the tensor in them}.
+// status is ok, unsupported, or failed with a "text".
+#pragma once
+
+#include <cstdint>
+
+namespace assay::properties {
+
+inline constexpr const char* kWorkerSchema = "assay.worker/1";
+inline constexpr int kCommandDescriptor = 3, kReplyDescriptor = 4, kMemoryDescriptor = 5;
+inline constexpr std::int64_t kPageBytes = 4096;
+
+// Unmapped bytes on both sides of a tensor; far ones around sparse tensors, so that an offset that lost
+// its upper bits lands in nobody's memory.
+inline constexpr std::int64_t kGuardBytes = std::int64_t{1} << 20;
+inline constexpr std::int64_t kFarGuardBytes = std::int64_t{5} << 30;
+
+enum WorkerPhase : std::uint32_t { kIdle, kLoading, kPlanning, kRunning };
+
+// Written by the worker, its fault handler included; read by the campaign when the worker is dead.
+struct ControlPage {
+  std::uint32_t phase = kIdle;
+  std::uint32_t fault_signal = 0;
+  std::int32_t fault_tensor = -1;  // index; kWorkspaceTensor; -1: near no tensor
+  std::uint32_t fault_is_write = 0;
+  std::int64_t fault_offset = 0;  // bytes from the tensor's data
+  std::uint64_t fault_address = 0;
+};
+inline constexpr std::int32_t kWorkspaceTensor = 1 << 20;
+
+}  // namespace assay::properties
