@@ -5,7 +5,7 @@
 //   descriptor 5   the shared memory file: page 0 is the ControlPage, the rest holds tensors
 //
 //   worker, first line   {"schema":"assay.worker/1","kernels":[{"name","op","claims","device","plan"}]}
-//   {"command":"load","op","tensors":[...],"ints","reals"}  ->  {"status":"ok","workspace_bytes":n}
+//   {"command":"load","id":1,"op","tensors":[...],"ints","reals"}  ->  {"status":"ok","workspace_bytes":n}
 //   {"command":"run","plan":true,"workspace":{place}}              ->  {"status":"ok","witness":n}
 //   end of file: the worker leaves
 //

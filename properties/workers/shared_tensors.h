@@ -34,6 +34,7 @@ class SharedTensors {
 
   [[nodiscard]] const std::vector<Place>& places() const { return places_; }
   [[nodiscard]] const Place& workspace() const { return workspace_; }
+  [[nodiscard]] std::int64_t workspace_bytes() const { return workspace_bytes_; }
   [[nodiscard]] const TensorPointers& data() const { return data_; }
   [[nodiscard]] std::byte* workspace_data() const { return base_ + workspace_.file + workspace_.data; }
   [[nodiscard]] ControlPage& control() const { return *reinterpret_cast<ControlPage*>(base_); }

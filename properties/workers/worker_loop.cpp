@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -25,6 +26,7 @@ namespace assay::properties {
 namespace {
 
 using nlohmann::json;
+using Clock = std::chrono::steady_clock;
 
 // What the fault handler may look at: plain memory, complete before any kernel runs.
 struct Region {
@@ -32,6 +34,7 @@ struct Region {
   std::uintptr_t data;
   std::int32_t tensor;
 };
+constexpr rlim_t kMemoryLimitBytes = rlim_t{8} << 30;
 constexpr int kMaxRegions = 32;
 Region regions[kMaxRegions];
 int region_count = 0;
@@ -214,13 +217,24 @@ class Session {
   explicit Session(const KernelSet& kernels) : kernels_(kernels) {}
 
   json serve(const json& command) {
+    json message;
+    try {
+      message = answer(command);
+    } catch (const std::exception& error) {  // a C++ kernel that throws through the C interface
+      message = {{"status", "failed"}, {"text", error.what()}};
+    }
+    message["id"] = command.at("id");
+    return message;
+  }
+
+ private:
+  json answer(const json& command) {
     const std::string what = command.at("command").get<std::string>();
     if (what == "load") return load(command);
     if (what == "run") return run(command);
     return {{"status", "failed"}, {"text", "unknown command " + what}};
   }
 
- private:
   json load(const json& command) {
     call_.reset();
     control->phase = kLoading;
@@ -238,18 +252,25 @@ class Session {
     call_->set_workspace(command.at("workspace"), workspace_bytes_);
     reset_witness();
     int status = ASSAY_OK;
+    const auto begin = Clock::now();
+    auto planned = begin;
     if (command.at("plan").get<bool>() && kernel_->plan != nullptr) {
       control->phase = kPlanning;
       call_->hide_values(true);
       status = kernel_->plan(&call_->call());
       call_->hide_values(false);
+      planned = Clock::now();
     }
     if (status == ASSAY_OK) {
       control->phase = kRunning;
       status = kernel_->run(&call_->call());
     }
     control->phase = kIdle;
-    json message{{"status", status_word(status)}, {"witness", witness()}};
+    const std::chrono::duration<double> plan_time = planned - begin, run_time = Clock::now() - planned;
+    json message{{"status", status_word(status)},
+                 {"witness", witness()},
+                 {"plan_seconds", plan_time.count()},
+                 {"run_seconds", run_time.count()}};
     if (status != ASSAY_OK && status != ASSAY_UNSUPPORTED)
       message["text"] = "the kernel returned " + std::to_string(status);
     return message;
@@ -272,6 +293,19 @@ json hello(const KernelSet& kernels) {
   return {{"schema", kWorkerSchema}, {"kernels", list}};
 }
 
+// A kernel without end to its appetite shall fail here, not take the machine along. Shared tensors and
+// guards do not count; drivers and sanitizers reserve more than any limit, so those run without.
+void limit_memory(const KernelSet& kernels) {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  for (const assay_kernel* kernel : kernels.kernels())
+    if (kernel->device != ASSAY_DEVICE_CPU) return;
+  const rlimit limit{kMemoryLimitBytes, kMemoryLimitBytes};
+  setrlimit(RLIMIT_DATA, &limit);
+#else
+  (void)kernels;
+#endif
+}
+
 }  // namespace
 
 int serve_kernel(const std::string& kernel) {
@@ -285,6 +319,7 @@ int serve_kernel(const std::string& kernel) {
   install_handlers();
   try {
     const KernelSet kernels(kernel);
+    limit_memory(kernels);
     reply(hello(kernels));
     Session session(kernels);
     std::string buffer;

@@ -1,0 +1,227 @@
+#include "properties/engine/relations.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "model/core/paged_layout.h"
+#include "model/core/philox.h"
+
+namespace assay::properties {
+namespace {
+
+// Other physical ids, drawn among all blocks of the pool.
+void rename(PagedMqaParameters& p, std::uint64_t seed) {
+  const RandomStream random(seed, "rename");
+  const auto count = static_cast<std::int64_t>(p.pool.physical.size());
+  if (p.pool.blocks <= 4 * count + 64) {
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(p.pool.blocks));
+    std::iota(ids.begin(), ids.end(), std::int64_t{0});
+    for (std::int64_t i = 0; i < count; ++i)
+      std::swap(
+          ids[static_cast<std::size_t>(i)],
+          ids[random.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(p.pool.blocks - i)) +
+              static_cast<std::size_t>(i)]);
+    std::copy_n(ids.begin(), count, p.pool.physical.begin());
+    return;
+  }
+  std::set<std::int64_t> taken;  // a sparse pool
+  std::uint64_t draw = 0;
+  for (std::int64_t& id : p.pool.physical) {
+    do {
+      id = static_cast<std::int64_t>(random.below(draw++, static_cast<std::uint64_t>(p.pool.blocks)));
+    } while (!taken.insert(id).second);
+  }
+}
+
+void widen(PagedMqaParameters& p, std::int64_t by) {
+  p.q_head_stride += by;
+  p.q_row_stride = p.q_row_stride + by * p.heads + 3 * by;
+  p.q_sequence_stride = p.q_sequence_stride + (by * p.heads + 3 * by) * p.next_n + by;
+  p.weights_stride += by / 4 + 1;
+  p.pool.table_columns += 2;
+  p.pool.table_stride += 5;
+  p.pool.block_stride += 4 * by;
+  p.contexts_stride += 3;
+  p.logits_stride += by;
+}
+void widen(MqaParameters& p, std::int64_t by) {
+  p.q_head_stride += by;
+  p.q_row_stride = p.q_row_stride + by * p.heads + 3 * by;
+  p.key_stride += by;
+  p.weights_stride += by / 4 + 1;
+  p.logits_stride += by;
+}
+
+// Every sequence its own copy of what it shares. False: nothing is shared, or no room for copies.
+bool copy_shared(KernelCase& second, PagedMqaParameters& p) {
+  std::vector<bool> used(p.pool.physical.size(), false);
+  std::set<std::int64_t> taken(p.pool.physical.begin(), p.pool.physical.end());
+  const std::vector<ValueOverride> overrides = second.overrides;
+  std::int64_t next = 0;
+  bool copied = false;
+  for (auto& table : p.pool.tables)
+    for (std::int32_t& logical : table) {
+      const auto index = static_cast<std::size_t>(logical);
+      if (!used[index]) {
+        used[index] = true;
+        continue;
+      }
+      while (taken.count(next) != 0) ++next;
+      if (next >= p.pool.blocks) p.pool.blocks = next + 1;
+      taken.insert(next);
+      const std::int64_t copy = static_cast<std::int64_t>(p.pool.physical.size());
+      p.pool.physical.push_back(next);
+      p.pool.content.push_back(p.pool.content[index]);
+      used.push_back(true);
+      for (ValueOverride item : overrides)
+        if ((item.operand == "keys" || item.operand == "scales") && !item.at.empty() &&
+            item.at[0] == logical) {
+          item.at[0] = copy;
+          second.overrides.push_back(std::move(item));
+        }
+      logical = static_cast<std::int32_t>(copy);
+      copied = true;
+    }
+  return copied;
+}
+
+// Overrides of q and weights name rows: those of [begin, end) move to the front, others go.
+void keep_rows(KernelCase& second, std::int64_t begin, std::int64_t end) {
+  std::vector<ValueOverride> kept;
+  for (ValueOverride item : second.overrides) {
+    if (item.operand == "q" || item.operand == "weights") {
+      if (item.at.empty() || item.at[0] < begin || item.at[0] >= end) continue;
+      item.at[0] -= begin;
+    }
+    kept.push_back(std::move(item));
+  }
+  second.overrides = std::move(kept);
+}
+
+template <typename T>
+std::vector<T> slice(const std::vector<T>& from, std::int64_t begin, std::int64_t end) {
+  return {from.begin() + begin, from.begin() + end};
+}
+
+void row_alone(KernelCase& second, PagedMqaParameters& p, std::int64_t sequence) {
+  p.pool.tables = {p.pool.tables[static_cast<std::size_t>(sequence)]};
+  const std::int64_t columns = p.contexts_2d ? p.next_n : 1, first = sequence * p.next_n;
+  p.contexts = slice(p.contexts, sequence * columns, (sequence + 1) * columns);
+  p.row_content = slice(p.row_content, first, first + p.next_n);
+  keep_rows(second, first, first + p.next_n);
+}
+
+// Each query a sequence of its own, as long as what it sees.
+void split_queries(PagedMqaParameters& p) {
+  const PagedMqaParameters whole = p;
+  p.next_n = 1;
+  p.contexts_2d = false;
+  p.contexts_stride = 1;
+  p.contexts.clear();
+  p.pool.tables.clear();
+  for (std::int64_t row = 0; row < whole.rows(); ++row) {
+    const std::int64_t limit = whole.limit(row);
+    const auto& table = whole.pool.tables[static_cast<std::size_t>(row / whole.next_n)];
+    p.contexts.push_back(static_cast<std::int32_t>(limit));
+    p.pool.tables.push_back(slice(table, 0, ceil_div(limit, whole.pool.block_tokens)));
+  }
+  p.q_sequence_stride = whole.q_row_stride;
+}
+
+std::optional<RelatedCase> related(RelatedCase result, PagedMqaParameters& p) {
+  KernelCase& second = result.second;
+  const std::int64_t sequence = second.relation_sequence;
+  switch (second.relation) {
+    case Relation::kNone: return std::nullopt;
+    case Relation::kRenameBlocks:
+      if (p.pool.physical.empty()) return std::nullopt;
+      rename(p, second.seed);
+      break;
+    case Relation::kWiden: widen(p, 16); break;
+    case Relation::kCopyShared:
+      if (!copy_shared(second, p)) return std::nullopt;
+      break;
+    case Relation::kDoubleWeights:
+      ++second.weight_exponent;
+      result.factor = 2;
+      break;
+    case Relation::kRowAlone:
+      if (p.batch() < 2) return std::nullopt;
+      result.row_begin = sequence * p.next_n;
+      row_alone(second, p, sequence);
+      break;
+    case Relation::kSplitQueries:
+      if (p.next_n < 2 || p.batch() == 0) return std::nullopt;
+      split_queries(p);
+      break;
+  }
+  second.relation = Relation::kNone;
+  second.relation_sequence = 0;
+  return result;
+}
+
+std::optional<RelatedCase> related(RelatedCase result, MqaParameters& p) {
+  KernelCase& second = result.second;
+  const std::int64_t row = second.relation_sequence;
+  switch (second.relation) {
+    case Relation::kWiden: widen(p, 16); break;
+    case Relation::kDoubleWeights:
+      ++second.weight_exponent;
+      result.factor = 2;
+      break;
+    case Relation::kRowAlone:
+      if (p.rows() < 2) return std::nullopt;
+      result.row_begin = row;
+      p.starts = slice(p.starts, row, row + 1);
+      p.ends = slice(p.ends, row, row + 1);
+      p.row_content = slice(p.row_content, row, row + 1);
+      keep_rows(second, row, row + 1);
+      break;
+    default: return std::nullopt;
+  }
+  second.relation = Relation::kNone;
+  second.relation_sequence = 0;
+  return result;
+}
+
+}  // namespace
+
+std::string claim_behind(Relation relation) {
+  switch (relation) {
+    case Relation::kNone: return "";
+    case Relation::kRowAlone: return "batch-invariant";
+    case Relation::kSplitQueries: return "split-invariant";
+    case Relation::kRenameBlocks: return "block-renaming-invariant";
+    default: return "determinism=bitwise";
+  }
+}
+
+bool obliges(const Claims& claims, Relation relation) {
+  switch (relation) {
+    case Relation::kNone: return false;
+    case Relation::kRowAlone: return claims.batch_invariant;
+    case Relation::kSplitQueries: return claims.split_invariant;
+    case Relation::kRenameBlocks: return claims.renaming_invariant || claims.bitwise;
+    default: return claims.bitwise;
+  }
+}
+
+std::optional<RelatedCase> related_case(const KernelCase& kernel_case) {
+  RelatedCase result{kernel_case, 0, 1};
+  if (auto* paged = std::get_if<PagedMqaParameters>(&result.second.parameters)) {
+    PagedMqaParameters p = *paged;
+    std::optional<RelatedCase> made = related(std::move(result), p);
+    if (made) made->second.parameters = std::move(p);
+    return made;
+  }
+  if (auto* prefill = std::get_if<MqaParameters>(&result.second.parameters)) {
+    MqaParameters p = *prefill;
+    std::optional<RelatedCase> made = related(std::move(result), p);
+    if (made) made->second.parameters = std::move(p);
+    return made;
+  }
+  return std::nullopt;
+}
+
+}  // namespace assay::properties
