@@ -87,6 +87,7 @@ class LogitsJudge : public CaseJudge {
 
   // Between the columns and the next row nobody may write, but for the rest of a row's last unit.
   void check_gaps(const std::byte* logits, const Claims& claims, Poison poison, Judgement& judgement) const {
+    if (p_.columns == 0) return;  // a tensor without elements has no gaps either
     const std::uint32_t canary = output_poison(poison);
     for (std::int64_t row = 0; row + 1 < p_.rows(); ++row) {
       const std::int64_t unit_end =

@@ -1,0 +1,219 @@
+#include "properties/generators/features.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+#include "properties/cases/contents.h"
+
+namespace assay::properties {
+namespace {
+
+enum Feature {
+  kEmptyBatch,
+  kZeroLength,
+  kAllZero,
+  kBlockBoundary,
+  kPartialBlock,
+  kOneSequence,
+  kManySequences,
+  kSeveralQueries,
+  kContexts2d,
+  kSharedBlocks,
+  kTightTable,
+  kWideTable,
+  kStridedTable,
+  kStridedQ,
+  kOddStride,
+  kSparsePool,
+  kStridedPool,
+  kNoSlackPool,
+  kGuardInFront,
+  kBf16Output,
+  kCleanRows,
+  kUnequalStarts,
+  kEmptyRow,
+  kCompressedRows,
+  kOtherBlockSize,
+  kRelated,
+  kFewerUnitsThanParts,
+  kSlicedContexts,
+};
+constexpr const char* kNames[kFeatures] = {"empty-batch",      "zero-length",     "all-zero",
+                                           "block-boundary",   "partial-block",   "one-sequence",
+                                           "many-sequences",   "several-queries", "contexts-2d",
+                                           "shared-blocks",    "tight-table",     "wide-table",
+                                           "strided-table",    "strided-q",       "odd-stride",
+                                           "sparse-pool",      "strided-pool",    "no-slack-pool",
+                                           "guard-in-front",   "bf16-output",     "clean",
+                                           "unequal-starts",   "empty-row",       "compressed",
+                                           "other-block-size", "related",         "fewer-units-than-parts",
+                                           "sliced-contexts"};
+
+struct Bits {
+  std::uint32_t value = 0;
+  void set(Feature feature, bool on = true) { value |= on ? std::uint32_t{1} << feature : 0; }
+};
+
+void paged(const PagedMqaParameters& p, Bits& bits) {
+  bits.set(kEmptyBatch, p.batch() == 0);
+  bits.set(kOneSequence, p.batch() == 1);
+  bits.set(kManySequences, p.batch() >= 16);
+  bits.set(kSeveralQueries, p.next_n > 1);
+  bits.set(kContexts2d, p.contexts_2d && p.next_n > 1);
+  std::int64_t longest = 0;
+  std::set<std::int32_t> seen;
+  std::size_t entries = 0, widest = 0;
+  for (std::int32_t b = 0; b < p.batch(); ++b) {
+    const std::int32_t length = p.length(b);
+    longest = std::max<std::int64_t>(longest, length);
+    bits.set(kZeroLength, length == 0);
+    bits.set(kBlockBoundary, length > 0 && length % p.pool.block_tokens == 0);
+    bits.set(kPartialBlock, length % p.pool.block_tokens != 0);
+    const auto& table = p.pool.tables[static_cast<std::size_t>(b)];
+    seen.insert(table.begin(), table.end());
+    entries += table.size();
+    widest = std::max(widest, table.size());
+  }
+  bits.set(kAllZero, p.batch() > 0 && longest == 0);
+  bits.set(kSharedBlocks, seen.size() < entries);
+  bits.set(kTightTable,
+           p.batch() > 0 && p.pool.table_stride == static_cast<std::int64_t>(widest) && widest > 0);
+  bits.set(kWideTable, p.pool.table_columns > static_cast<std::int64_t>(widest));
+  bits.set(kStridedTable, p.pool.table_stride > p.pool.table_columns);
+  bits.set(kStridedQ, p.q_head_stride != p.dims);
+  bits.set(kOddStride,
+           p.q_head_stride % 16 != 0 || p.q_row_stride % 16 != 0 || p.q_sequence_stride % 16 != 0);
+  const std::int64_t block_bytes = std::int64_t{p.pool.block_tokens} * (p.dims + 4);
+  bits.set(kSparsePool, p.pool.blocks * p.pool.block_stride > kDenseBytes);
+  bits.set(kStridedPool, p.pool.block_stride > block_bytes);
+  bits.set(kNoSlackPool, p.pool.blocks == static_cast<std::int64_t>(p.pool.physical.size()));
+  bits.set(kBf16Output, p.output == ElementType::kBf16);
+  bits.set(kCleanRows, p.clean);
+  bits.set(kOtherBlockSize, p.pool.block_tokens != 64);
+  bits.set(kSlicedContexts, p.contexts_stride > (p.contexts_2d ? p.next_n : 1));
+}
+
+void prefill(const MqaParameters& p, Bits& bits) {
+  bits.set(kEmptyBatch, p.rows() == 0);
+  bits.set(kOneSequence, p.rows() == 1);
+  bits.set(kManySequences, p.rows() >= 16);
+  bits.set(kAllZero, p.rows() > 0 && p.keys == 0);
+  for (std::size_t row = 0; row < p.starts.size(); ++row) {
+    bits.set(kEmptyRow, p.ends[row] <= p.starts[row]);
+    bits.set(kUnequalStarts, p.starts[row] != p.starts[0]);
+  }
+  bits.set(kStridedQ, p.q_head_stride != p.dims);
+  bits.set(kOddStride, p.q_head_stride % 16 != 0 || p.q_row_stride % 16 != 0 || p.key_stride % 16 != 0);
+  bits.set(kBf16Output, p.output == ElementType::kBf16);
+  bits.set(kCleanRows, p.clean);
+  bits.set(kCompressedRows, p.compressed);
+}
+
+void schedule(const ScheduleParameters& p, Bits& bits) {
+  bits.set(kEmptyBatch, p.contexts.empty());
+  bits.set(kOneSequence, p.contexts.size() == 1);
+  bits.set(kManySequences, p.contexts.size() >= 16);
+  std::int64_t units = 0;
+  for (const std::int32_t context : p.contexts) {
+    units += (std::int64_t{context} + p.unit_tokens - 1) / p.unit_tokens;
+    bits.set(kZeroLength, context == 0);
+    bits.set(kBlockBoundary, context > 0 && context % p.unit_tokens == 0);
+    bits.set(kPartialBlock, context % p.unit_tokens != 0);
+  }
+  bits.set(kAllZero, !p.contexts.empty() && units == 0);
+  bits.set(kFewerUnitsThanParts, units > 0 && units < p.parts);
+  bits.set(kSlicedContexts, p.contexts_stride > 1);
+}
+
+std::size_t cell(Operation operation, Lane lane, int feature) {
+  return ((static_cast<std::size_t>(operation) - 1) * std::size(kLanes) + static_cast<std::size_t>(lane)) *
+             kFeatures +
+         static_cast<std::size_t>(feature);
+}
+
+}  // namespace
+
+const char* feature_name(int feature) { return kNames[feature]; }
+
+std::uint32_t features_of(const KernelCase& kernel_case) {
+  Bits bits;
+  if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters)) paged(*p, bits);
+  if (const auto* p = std::get_if<MqaParameters>(&kernel_case.parameters)) prefill(*p, bits);
+  if (const auto* p = std::get_if<ScheduleParameters>(&kernel_case.parameters)) schedule(*p, bits);
+  bits.set(kGuardInFront, kernel_case.guard_in_front);
+  bits.set(kRelated, kernel_case.relation != Relation::kNone &&
+                         kernel_case.operation() != Operation::kScheduleMetadata);
+  return bits.value;
+}
+
+std::uint32_t possible_features(Operation operation) {
+  Bits bits;
+  for (const Feature feature : {kEmptyBatch, kOneSequence, kManySequences, kAllZero, kGuardInFront})
+    bits.set(feature);
+  if (operation != Operation::kScheduleMetadata)
+    for (const Feature feature : {kStridedQ, kOddStride, kBf16Output, kCleanRows, kRelated})
+      bits.set(feature);
+  if (operation != Operation::kMqaLogits)
+    for (const Feature feature : {kZeroLength, kBlockBoundary, kPartialBlock, kSlicedContexts})
+      bits.set(feature);
+  if (operation == Operation::kMqaLogits)
+    for (const Feature feature : {kUnequalStarts, kEmptyRow, kCompressedRows}) bits.set(feature);
+  if (operation == Operation::kScheduleMetadata) bits.set(kFewerUnitsThanParts);
+  if (operation == Operation::kPagedMqaLogits)
+    for (const Feature feature : {kSeveralQueries, kContexts2d, kSharedBlocks, kTightTable, kWideTable,
+                                  kStridedTable, kSparsePool, kStridedPool, kNoSlackPool, kOtherBlockSize})
+      bits.set(feature);
+  return bits.value;
+}
+
+Coverage::Coverage() : cells_(std::size(kOperations) * std::size(kLanes) * kFeatures, 0) {}
+
+void Coverage::add(const KernelCase& kernel_case) {
+  const std::uint32_t features = features_of(kernel_case);
+  // A schedule has no values: its lane means nothing, all its cells are those of the first lane.
+  const Lane lane = kernel_case.operation() == Operation::kScheduleMetadata ? kLanes[0] : kernel_case.lane;
+  for (int feature = 0; feature < kFeatures; ++feature)
+    if (features >> feature & 1) ++cells_[cell(kernel_case.operation(), lane, feature)];
+}
+
+void Coverage::add(const Coverage& other) {
+  for (std::size_t i = 0; i < cells_.size(); ++i) cells_[i] += other.cells_[i];
+}
+
+std::int64_t Coverage::hit() const {
+  return std::count_if(cells_.begin(), cells_.end(), [](std::int64_t count) { return count > 0; });
+}
+
+std::int64_t Coverage::count(Operation operation, Lane lane, int feature) const {
+  return cells_[cell(operation, lane, feature)];
+}
+
+namespace {
+template <typename Visit>
+void for_each_cell(const std::vector<Operation>& operations, const Visit& visit) {
+  for (const Operation operation : operations)
+    for (const Lane lane : kLanes) {
+      if (operation == Operation::kScheduleMetadata && lane != kLanes[0]) continue;
+      for (int feature = 0; feature < kFeatures; ++feature)
+        if (possible_features(operation) >> feature & 1) visit(operation, lane, feature);
+    }
+}
+}  // namespace
+
+std::int64_t Coverage::possible(const std::vector<Operation>& operations) {
+  std::int64_t cells = 0;
+  for_each_cell(operations, [&](Operation, Lane, int) { ++cells; });
+  return cells;
+}
+
+std::vector<std::string> Coverage::missing(const std::vector<Operation>& operations) const {
+  std::vector<std::string> names;
+  for_each_cell(operations, [&](Operation operation, Lane lane, int feature) {
+    if (count(operation, lane, feature) == 0)
+      names.push_back(std::string(name_of(operation)) + " x " + name_of(lane) + " x " + kNames[feature]);
+  });
+  return names;
+}
+
+}  // namespace assay::properties
