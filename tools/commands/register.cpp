@@ -5,17 +5,25 @@
 namespace assay::tools {
 
 void register_calibrate(Registry& registry);
+void register_fuzz(Registry& registry);
 void register_replay(Registry& registry);
 void register_report(Registry& registry);
+void register_reproduce(Registry& registry);
 void register_schedule(Registry& registry);
+void register_shrink(Registry& registry);
 void register_trace(Registry& registry);
+void register_worker(Registry& registry);
 
 void register_all(Registry& registry) {
   register_replay(registry);
+  register_fuzz(registry);
+  register_reproduce(registry);
+  register_shrink(registry);
   register_report(registry);
   register_schedule(registry);
   register_trace(registry);
   register_calibrate(registry);
+  register_worker(registry);
 }
 
 }  // namespace assay::tools

@@ -1,0 +1,219 @@
+// assay fuzz: a campaign of generated cases against one kernel, with failures shrunk and written as files.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "model/core/check.h"
+#include "properties/campaign/campaign.h"
+#include "tools/commands/kernel_options.h"
+#include "tools/commands/trace_actions.h"
+#include "tools/terminal/bars.h"
+
+namespace assay::tools {
+namespace {
+
+using properties::CampaignOptions;
+using properties::CampaignResult;
+using properties::Coverage;
+
+struct Options {
+  CommonOptions common;
+  KernelOptions kernel;
+  std::string time;
+  std::int64_t cases = 0;
+  int workers = 0;
+  std::string out = "assay-failures";
+  std::int64_t shrink_tries = 500;
+  double shrink_seconds = 300;
+  std::int64_t products = properties::GeneratorOptions{}.products;
+  std::string share;
+  bool list_missing = false;
+};
+
+// "90", "60s", "5m", "2h".
+double seconds_of(const std::string& text) {
+  std::size_t end = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &end);
+  } catch (const std::exception&) {
+    end = 0;
+  }
+  const std::string unit = end == 0 ? "?" : text.substr(end);
+  const double scale = unit.empty() || unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+  if (scale == 0 || !(value > 0)) throw InputError("--time", "a duration such as 60s, 5m or 2h", text);
+  return value * scale;
+}
+
+void set_share(const std::string& text, CampaignOptions& campaign) {
+  if (text.empty()) return;
+  char rest = 0;
+  long long share = -1, shares = 0;
+  if (std::sscanf(text.c_str(), "%lld/%lld%c", &share, &shares, &rest) != 2 || shares < 1 || share < 0 ||
+      share >= shares)
+    throw InputError("--share", "R/N with 0 <= R < N", text);
+  campaign.share = share;
+  campaign.shares = shares;
+}
+
+CampaignOptions campaign_of(const Options& options) {
+  CampaignOptions campaign;
+  campaign.command = worker_command(options.kernel);
+  {
+    properties::WorkerProcess probe(campaign.command);
+    campaign.generator.operations = operations_of(options.kernel, probe.kernels());
+  }
+  if (options.cases < 0) throw InputError("--cases", "0 or more", std::to_string(options.cases));
+  if (options.workers < 0 || options.workers > 1024)
+    throw InputError("--workers", "1 to 1024, or 0 for one per core", std::to_string(options.workers));
+  if (options.shrink_tries < 0)
+    throw InputError("--shrink-tries", "0 or more", std::to_string(options.shrink_tries));
+  if (options.products < 1000 || options.products > 4'000'000'000)
+    throw InputError("--products", "1000 to 4e9 products per case", std::to_string(options.products));
+  campaign.generator.products = options.products;
+  campaign.seed = options.common.seed;
+  campaign.cases = options.cases;
+  if (!options.time.empty()) campaign.seconds = seconds_of(options.time);
+  if (campaign.cases == 0 && campaign.seconds == 0) campaign.seconds = 60;
+  campaign.workers = options.workers > 0 ? options.workers
+                                         : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  campaign.shrink = {options.shrink_tries, options.shrink_seconds};
+  campaign.directory = options.out;
+  set_share(options.share, campaign);
+  return campaign;
+}
+
+nlohmann::ordered_json to_json(const Options& options, const CampaignOptions& campaign,
+                               const CampaignResult& result) {
+  const properties::CampaignCounts& counts = result.counts;
+  nlohmann::ordered_json document;
+  document["schema"] = "assay.fuzz/1";
+  document["kernel"] = options.kernel.kernel;
+  document["seed"] = campaign.seed;
+  auto& operations = document["operations"] = nlohmann::ordered_json::array();
+  for (const properties::Operation operation : campaign.generator.operations)
+    operations.push_back(name_of(operation));
+  document["share"] = {campaign.share, campaign.shares};
+  document["cases"] = counts.cases;
+  document["passed"] = counts.passed;
+  document["unsupported"] = counts.unsupported;
+  document["failures"] = counts.failures;
+  document["digest"] = properties::hex_of(counts.digest);
+  document["elements"] = counts.elements;
+  document["twin_elements"] = counts.twin_elements;
+  document["relations"] = counts.relations;
+  document["worst_headroom"] = counts.worst_headroom;
+  document["worker_deaths"] = counts.worker_deaths;
+  document["interrupted"] = result.interrupted;
+  document["coverage"] = {{"hit", result.coverage.hit()},
+                          {"possible", Coverage::possible(campaign.generator.operations)}};
+  if (options.list_missing)
+    document["coverage"]["missing"] = result.coverage.missing(campaign.generator.operations);
+  auto& kinds = document["kinds"] = nlohmann::ordered_json::array();
+  for (const auto& [kind, failure] : result.failures)
+    kinds.push_back({{"kind", kind},
+                     {"status", name_of(failure.outcome.status)},
+                     {"count", failure.count},
+                     {"first_case", failure.index},
+                     {"text", failure.outcome.text},
+                     {"file", failure.file},
+                     {"sequences", properties::sequences_of(failure.shrunk)},
+                     {"blocks", properties::blocks_of(failure.shrunk)},
+                     {"shrink_tries", failure.shrink_tries},
+                     {"shrink_finished", failure.shrink_finished}});
+  return document;
+}
+
+void print(const Options& options, const CampaignOptions& campaign, const CampaignResult& result) {
+  const Terminal terminal = terminal_of(stdout);
+  const properties::CampaignCounts& counts = result.counts;
+  fmt::print("{} against {} cases of seed {} on {} workers: {:.1f} s, {:.0f} cases/s{}\n",
+             options.kernel.kernel, grouped(counts.cases), campaign.seed, campaign.workers, result.seconds,
+             static_cast<double>(counts.cases) / std::max(result.seconds, 1e-9),
+             result.interrupted ? ", interrupted" : "");
+  fmt::print(
+      "  {} passed, {} declined, {} failed; {} elements compared, {} with the twin, worst headroom {:.3f}\n",
+      grouped(counts.passed), grouped(counts.unsupported), grouped(counts.failures), grouped(counts.elements),
+      grouped(counts.twin_elements), counts.worst_headroom);
+  fmt::print(
+      "  {} of {} cells (operation x lane x feature) hit, {} relations checked, {} workers replaced, digest "
+      "{}\n",
+      grouped(result.coverage.hit()), grouped(Coverage::possible(campaign.generator.operations)),
+      grouped(counts.relations), grouped(counts.worker_deaths), properties::hex_of(counts.digest));
+  if (options.list_missing)
+    for (const std::string& cell : result.coverage.missing(campaign.generator.operations))
+      fmt::print("  never hit: {}\n", cell);
+  for (const auto& [kind, failure] : result.failures) {
+    fmt::print("\n{}  {} cases, the first is number {}\n", toned(kind, Tone::kBad, terminal),
+               grouped(failure.count), failure.index);
+    fmt::print("  {}\n  {}\n", failure.outcome.text, summary_of(failure.shrunk));
+    if (failure.shrink_tries > 0)
+      fmt::print("  shrunk in {} tries{}\n", failure.shrink_tries,
+                 failure.shrink_finished ? "" : " (the limit ended it: assay shrink goes on)");
+    if (!failure.file.empty())
+      fmt::print("  assay reproduce {} --kernel {}\n", failure.file, options.kernel.kernel);
+  }
+}
+
+int run(const Options& options) {
+  const CampaignOptions campaign = campaign_of(options);
+  ProgressLine line(!options.common.quiet);
+  const CampaignResult result = run_campaign(
+      campaign, [&](const properties::CampaignCounts& counts, const Coverage& coverage, std::int64_t kinds) {
+        if (interrupted) return false;
+        if (line.due()) {
+          const double seconds = line.seconds();
+          const double part = campaign.cases > 0
+                                  ? static_cast<double>(counts.cases) * static_cast<double>(campaign.shares) /
+                                        static_cast<double>(campaign.cases)
+                                  : seconds / campaign.seconds;
+          line.show(fmt::format("{} cases, {:.0f}/s, {} cells, {} failed in {} kinds, {:.0f} s left",
+                                grouped(counts.cases), static_cast<double>(counts.cases) / seconds,
+                                coverage.hit(), counts.failures, kinds,
+                                part > 0 ? std::max(0.0, seconds / part - seconds) : 0.0));
+        }
+        return true;
+      });
+  if (!options.common.quiet && options.common.json_path != "-") print(options, campaign, result);
+  write_json(options.common, to_json(options, campaign, result));
+  if (result.counts.failures > 0) return kWrongResult;
+  if (result.interrupted) return kInconclusive;
+  if (result.counts.passed == 0) return kInconclusive;  // everything was declined: nothing is known
+  return kPass;
+}
+
+}  // namespace
+
+void register_fuzz(Registry& registry) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = registry.app.add_subcommand(
+      "fuzz", "Generated cases against a kernel; failures come out small, as files");
+  add_kernel_options(*command, options->kernel);
+  command->add_option("--time", options->time, "How long, as 60s, 5m, 2h (default 60s without --cases)");
+  command->add_option("--cases", options->cases,
+                      "How many cases; the result then does not depend on --workers");
+  command->add_option("--workers", options->workers, "Worker processes (0: one per core)")
+      ->capture_default_str();
+  command->add_option("--out", options->out, "Directory for failing cases; empty writes none")
+      ->capture_default_str();
+  command
+      ->add_option("--shrink-tries", options->shrink_tries, "Attempts per kind of failure; 0 does not shrink")
+      ->capture_default_str();
+  command->add_option("--shrink-seconds", options->shrink_seconds, "Seconds per kind of failure")
+      ->capture_default_str();
+  command->add_option("--products", options->products, "Size of a case: products of the largest, about")
+      ->capture_default_str();
+  command->add_option("--share", options->share,
+                      "R/N: of N processes, this is number R; no two try the same case");
+  command->add_flag("--missing", options->list_missing, "List the cells that were never hit");
+  add_common_options(*command, options->common);
+  command->footer(
+      "\nExamples:\n  assay fuzz --kernel twin --cases 2000\n  assay fuzz --kernel ./my.so --time 5m "
+      "--workers 8\n"
+      "  assay fuzz --kernel my_kernel.py:function --op paged-mqa-logits --time 60s");
+  command->callback([&registry, options] { registry.chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace assay::tools
