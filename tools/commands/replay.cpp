@@ -18,6 +18,7 @@
 #include "tools/commands/replay_curve.h"
 #include "tools/commands/replay_json.h"
 #include "tools/commands/replay_steps.h"
+#include "tools/commands/replay_verify.h"
 #include "tools/commands/trace_actions.h"
 #include "tools/report/html.h"
 #include "tools/terminal/bars.h"
@@ -42,6 +43,7 @@ struct Options {
   std::int64_t series_points = 512, max_context_tokens = 131072;
   std::int32_t max_sequences = 256, parts = kH200SmCount;
   double watermark = 0;
+  VerifyOptions verify;
   bool no_prefix_caching = false, check = false, find_pool = false, knee = false, curve = false;
 };
 
@@ -90,6 +92,12 @@ ReplayOptions replay_options(const Options& options) {
                      "'" + options.engine + "'");
   if (is_peer(options) && !options.steps_path.empty())
     throw InputError("--steps", "--engine vllm-v1", options.engine);
+  if (options.verify.steps < 0)
+    throw InputError("--verify", "0 (none) or more steps", std::to_string(options.verify.steps));
+  if (options.verify.steps > 0 && is_peer(options))
+    throw InputError("--verify", "--engine vllm-v1", options.engine);
+  if (options.verify.steps > 0 && options.input.path == "-")
+    throw InputError("--verify", "a file that can be read again", "standard input");
   const std::int64_t block_tokens = options.block_tokens == 0 ? 16 : options.block_tokens;
   if (block_tokens < 1 || block_tokens > 1 << 20)
     throw InputError("--block-tokens", "1 to 2^20", std::to_string(block_tokens));
@@ -145,11 +153,9 @@ struct Run {
   std::int64_t bad_lines = 0;
 };
 
-Run run_once(const Options& options, const ReplayOptions& replay, StepDump* steps) {
+Run run_once(const Options& options, const ReplayOptions& replay, const StepObserver& observe) {
   const std::unique_ptr<TraceReader> reader = open_source(options);
   TraceProgress progress(options.input.path, options.limit > 0 ? options.limit : -1, !options.common.quiet);
-  StepObserver observe;
-  if (steps != nullptr) observe = [&](const StepView& view) { steps->write(view); };
   Run run;
   const auto tick = [&](std::int64_t finished) { (void)progress.tick(finished, reader->bytes_read()); };
   run.result = is_peer(options) ? replay_peer(*reader, options.engine, replay, tick)
@@ -252,7 +258,7 @@ PoolPoint pool_point(const Options& options, ReplayOptions replay, std::int32_t 
   replay.scheduler.blocks = blocks;
   replay.series_points = 0;
   replay.planners.clear();
-  const Run run = run_once(options, replay, nullptr);
+  const Run run = run_once(options, replay, {});
   const HitCounts& h = run.result.first_admission;
   return {blocks, run.result.preemptions, run.result.rejected(),
           h.token_references == 0
@@ -348,7 +354,15 @@ int serve(const Options& options) {
   const ReplayOptions replay = replay_options(options);
   std::optional<StepDump> steps;
   if (!options.steps_path.empty()) steps.emplace(options.steps_path);
-  const Run run = run_once(options, replay, steps ? &*steps : nullptr);
+  std::optional<ReplayVerifier> verifier;
+  if (options.verify.steps > 0) verifier.emplace(options.verify, replay);
+  StepObserver observe;
+  if (steps || verifier)
+    observe = [&](const StepView& view) {
+      if (steps) steps->write(view);
+      if (verifier) verifier->observe(view);
+    };
+  const Run run = run_once(options, replay, observe);
   if (steps) steps->close();
   const bool print = !options.common.quiet && options.common.json_path != "-" && options.steps_path != "-";
   nlohmann::ordered_json document = replay_document(run.config, replay, run.result);
@@ -356,9 +370,12 @@ int serve(const Options& options) {
   if (run.bad_lines > 0) document["trace"]["skipped_lines"] = run.bad_lines;
   if (print) print_summary(replay, run);
   if ((options.find_pool || options.knee) && !interrupted) pools(options, replay, print, document);
+  int code = kPass;
+  if (verifier && !interrupted) code = verifier->verify(*open_source(options), document, print);
   stamp_digest(document);
   if (print) fmt::print("digest {}\n", document["digest"].get<std::string>());
-  return deliver(options, document);
+  const int delivered = deliver(options, document);
+  return code == kWrongResult ? code : std::max(code, delivered);
 }
 
 // The baselines without pages: the pool is blocks * block tokens, in slots.
@@ -367,6 +384,7 @@ int serve_contiguous(const Options& options) {
                                                           {"--watermark", options.watermark > 0},
                                                           {"--window", options.window_tokens > 0},
                                                           {"--steps", !options.steps_path.empty()},
+                                                          {"--verify", options.verify.steps != 0},
                                                           {"--find-pool", options.find_pool || options.knee},
                                                           {"--check", options.check}};
   for (const auto& [flag, given] : without_meaning)
@@ -508,12 +526,33 @@ void register_replay(Registry& registry) {
   command->add_option("--html", o->html_path, "Write the report as one HTML page to FILE")->type_name("FILE");
   command->add_flag("--find-pool", o->find_pool, "Search the smallest pool without preemption");
   command->add_flag("--knee", o->knee, "Preemptions and hits over pool size, around that pool");
+  command->add_option("--verify", o->verify.steps,
+                      "Judge the data of N decode steps: a kernel on the engine's tables, against golden");
+  command
+      ->add_option("--verify-pick", o->verify.pick,
+                   "Which steps: even, or the worst by fragmentation, imbalance or length")
+      ->capture_default_str();
+  command->add_option("--op", o->verify.op, "The operation that is verified: paged-mqa-logits")
+      ->capture_default_str();
+  command
+      ->add_option("--kernel", o->verify.kernel,
+                   "The kernel that is verified: twin, golden-rounded, naive, or a path to a plug-in")
+      ->capture_default_str();
+  command->add_option("--verify-heads", o->verify.heads, "Query heads of the verified logits")
+      ->capture_default_str();
+  command->add_option("--verify-dims", o->verify.dims, "Dimensions of a key: 32, 64, 96 or 128")
+      ->capture_default_str();
   command->add_flag("--check", o->check, "Check all invariants after every step");
   add_common_options(*command, o->common);
   command->footer(
       "\nExample:\n  assay replay traces/samples/sample.jsonl --block-tokens 16 --blocks 20000 --json "
       "run.json");
-  command->callback([&registry, o] { registry.chosen = [o] { return run(*o); }; });
+  command->callback([&registry, o] {
+    registry.chosen = [o] {
+      o->verify.seed = o->common.seed;
+      return run(*o);
+    };
+  });
 }
 
 }  // namespace assay::tools

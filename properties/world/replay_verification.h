@@ -1,0 +1,34 @@
+// A replay whose picked steps are verified by data (step_check.h). The whole trace is replayed again, for its
+// tables: the first pass (the caller's) has scored the steps, this one stops after the last picked step.
+//
+// What this does not do: take another engine than vLLM-v1, or a sliding window (the logits need every token).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "properties/world/step_check.h"
+#include "sim/engine/replay.h"
+
+namespace assay::properties {
+
+struct ReplayVerificationResult {
+  Verification data;
+  std::vector<std::int64_t> steps;  // those that were verified
+  std::int64_t double_writes = 0;   // slots written twice in one step
+  bool partial = false;             // interrupted before the last picked step
+};
+
+// Changes a step before anything looks at it: planted faults in tests.
+using StepFault = std::function<void(LiveStep&)>;
+
+// steps: ascending. `replay` as in the first pass; its interruption is honoured.
+[[nodiscard]] ReplayVerificationResult verify_replay(RequestSource& requests, ReplayOptions replay,
+                                                     const std::vector<std::int64_t>& steps,
+                                                     const assay_kernel& kernel,
+                                                     const StepCheckOptions& options,
+                                                     const StepFault& fault = {});
+
+}  // namespace assay::properties
