@@ -8,9 +8,8 @@ namespace assay::properties {
 
 void PoolShadow::write(const LiveStep& live, const NamesOf& names) {
   for (const LiveSequence& s : live.sequences) {
-    if (s.tokens == 0) continue;
     const RequestNames& tokens = names(s.request);
-    for (std::int64_t position = s.computed_before; position < s.context(); ++position)
+    for (std::int64_t position = s.computed_before; position < s.computed_before + s.written; ++position)
       write_token(s, position, tokens.at(position), live.step);
   }
 }

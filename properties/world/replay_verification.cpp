@@ -8,7 +8,7 @@ namespace assay::properties {
 
 ReplayVerificationResult verify_replay(RequestSource& requests, ReplayOptions replay,
                                        const std::vector<std::int64_t>& steps, const assay_kernel& kernel,
-                                       const StepCheckOptions& options, const StepFault& fault) {
+                                       const StepCheckOptions& options, EngineFault fault) {
   const SchedulerOptions& s = replay.scheduler;
   if (s.window_tokens > 0)
     throw InputError("--verify", "full attention: logits look at every token",
@@ -22,29 +22,23 @@ ReplayVerificationResult verify_replay(RequestSource& requests, ReplayOptions re
   std::atomic<bool> stop{false};
   replay.interrupted = &stop;
 
-  NamingSource named(requests);
-  const NamesOf names = [&](std::int64_t request) -> const RequestNames& { return named.names(request); };
-  StepCheck check(kernel, options, s.blocks, s.block_tokens);
-  PoolShadow shadow(s.blocks, s.block_tokens);
-  LiveStep live;
+  LiveVerifier verifier(requests, s, kernel, options, fault);
   std::size_t next = 0;
   const auto observe = [&](const StepView& view) {
-    take_live_step(view, live);
-    if (fault) fault(live);
-    shadow.write(live, names);
-    if (view.step == steps[next]) {
-      check.check(live, shadow, names, result.data);
+    const bool picked = view.step == steps[next];
+    verifier.observe(view, picked);
+    if (picked) {
       result.steps.push_back(view.step);
       ++next;
     }
-    for (const std::int32_t handle : view.record.finished)
-      named.forget(view.scheduler.sequence(handle).request.value());
     if (asked_to_stop != nullptr && asked_to_stop->load(std::memory_order_relaxed)) result.partial = true;
     if (next == steps.size() || result.partial) stop.store(true, std::memory_order_relaxed);
   };
-  (void)replay_serving(named, replay, observe);
+  (void)replay_serving(verifier.requests(), replay, observe);
   ASSAY_CHECK(next == steps.size() || result.partial, "a picked step did not come again");
-  result.double_writes = shadow.double_writes();
+  result.data = verifier.data();
+  result.double_writes = verifier.shadow().double_writes();
+  result.fault_strikes = verifier.fault_strikes();
   return result;
 }
 

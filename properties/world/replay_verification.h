@@ -6,10 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
-#include "properties/world/step_check.h"
+#include "properties/world/live_verifier.h"
 #include "sim/engine/replay.h"
 
 namespace assay::properties {
@@ -18,17 +17,15 @@ struct ReplayVerificationResult {
   Verification data;
   std::vector<std::int64_t> steps;  // those that were verified
   std::int64_t double_writes = 0;   // slots written twice in one step
-  bool partial = false;             // interrupted before the last picked step
+  std::int64_t fault_strikes = 0;
+  bool partial = false;  // interrupted before the last picked step
 };
-
-// Changes a step before anything looks at it: planted faults in tests.
-using StepFault = std::function<void(LiveStep&)>;
 
 // steps: ascending. `replay` as in the first pass; its interruption is honoured.
 [[nodiscard]] ReplayVerificationResult verify_replay(RequestSource& requests, ReplayOptions replay,
                                                      const std::vector<std::int64_t>& steps,
                                                      const assay_kernel& kernel,
                                                      const StepCheckOptions& options,
-                                                     const StepFault& fault = {});
+                                                     EngineFault fault = EngineFault::kNone);
 
 }  // namespace assay::properties
