@@ -17,6 +17,8 @@ FusedIndexLayout layout_of(const PagedMqaParameters& p) {
   return {p.pool.block_tokens, p.dims, p.pool.block_stride};
 }
 
+constexpr std::int64_t kMayWriteMargin = 1024;  // columns: no schedule's unit is larger
+
 // What exists of a pool that is too large to exist as a whole.
 std::vector<ByteRange> islands_of(const Pool& pool, std::int64_t block_bytes) {
   std::vector<std::int64_t> ids = pool.physical;
@@ -30,6 +32,22 @@ std::vector<ByteRange> islands_of(const Pool& pool, std::int64_t block_bytes) {
     } else {
       islands.push_back(range);
     }
+  }
+  return islands;
+}
+
+// Rows that lie gigabytes apart: each with the columns up to which its last unit may be written.
+std::vector<ByteRange> islands_of_rows(const PagedMqaParameters& p, const Operand& logits) {
+  std::vector<ByteRange> islands;
+  const std::int64_t bytes = bytes_of(p.output),
+                     width = std::min(p.logits_stride, (p.columns / kMayWriteMargin + 2) * kMayWriteMargin);
+  for (std::int64_t row = 0; row < p.rows(); ++row) {
+    const std::int64_t begin = row * p.logits_stride * bytes;
+    const ByteRange range{begin, std::min(begin + width * bytes, logits.span_bytes)};
+    if (!islands.empty() && islands.back().end >= range.begin)
+      islands.back().end = range.end;
+    else
+      islands.push_back(range);
   }
   return islands;
 }
@@ -51,8 +69,10 @@ Operands operands(const PagedMqaParameters& p) {
   call.tensors.push_back(
       p.contexts_2d ? make_operand("contexts", false, kInt32, {batch, p.next_n}, {p.contexts_stride, 1})
                     : make_operand("contexts", false, kInt32, {batch}, {p.contexts_stride}));
-  call.tensors.push_back(
-      make_operand("logits", true, data_type_of(p.output), {p.rows(), p.columns}, {p.logits_stride, 1}));
+  Operand logits =
+      make_operand("logits", true, data_type_of(p.output), {p.rows(), p.columns}, {p.logits_stride, 1});
+  if (logits.span_bytes > kDenseBytes) logits.islands = islands_of_rows(p, logits);
+  call.tensors.push_back(std::move(logits));
   call.ints = {p.pool.block_tokens, p.clean ? 1 : 0};
   return call;
 }
@@ -339,10 +359,13 @@ void fill_outputs(const Operands& operands, Poison poison, const TensorPointers&
   for (std::size_t i = 0; i < operands.tensors.size(); ++i) {
     const Operand& tensor = operands.tensors[i];
     if (!tensor.is_output || tensor.span_bytes == 0) continue;
-    if (tensor.type.bytes() == 2) {
-      fill_words(data[i], tensor.span_bytes, static_cast<std::uint16_t>(output_poison(poison)));
-    } else {
-      fill_words(data[i], tensor.span_bytes, output_poison(poison));
+    const std::vector<ByteRange> whole{{0, tensor.span_bytes}};
+    for (const ByteRange& range : tensor.islands.empty() ? whole : tensor.islands) {
+      const std::int64_t bytes = range.end - range.begin;
+      if (tensor.type.bytes() == 2)
+        fill_words(data[i] + range.begin, bytes, static_cast<std::uint16_t>(output_poison(poison)));
+      else
+        fill_words(data[i] + range.begin, bytes, output_poison(poison));
     }
   }
 }

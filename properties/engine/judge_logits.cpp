@@ -15,7 +15,8 @@
 namespace assay::properties {
 namespace {
 
-double value_at(const std::byte* address, ElementType type) { return load_element(address, type); }
+// Columns behind a row's last one that are looked at; rows may lie gigabytes apart.
+constexpr std::int64_t kLooked = 1024;
 
 Status status_of(ElementClass element) {
   switch (element) {
@@ -92,7 +93,8 @@ class LogitsJudge : public CaseJudge {
     for (std::int64_t row = 0; row + 1 < p_.rows(); ++row) {
       const std::int64_t unit_end =
           ceil_div(columns_of(row).end, claims.may_write_unit) * claims.may_write_unit;
-      for (std::int64_t column = std::max(p_.columns, unit_end); column < p_.logits_stride; ++column)
+      for (std::int64_t column = std::max(p_.columns, unit_end);
+           column < std::min(p_.logits_stride, p_.columns + kLooked); ++column)
         if (std::memcmp(logits + (row * p_.logits_stride + column) * bytes_, &canary,
                         static_cast<std::size_t>(bytes_)) != 0) {
           judgement.status = Status::kIncorrectMask;
@@ -105,9 +107,10 @@ class LogitsJudge : public CaseJudge {
 
   template <typename Problem>
   void check_twin(const Problem& problem, const TensorPointers& data, Judgement& judgement) const {
-    const std::int64_t elements = p_.rows() * p_.logits_stride;
-    std::vector<std::byte> predicted(static_cast<std::size_t>(std::max<std::int64_t>(elements, 1) * bytes_));
-    const twin::LogitsTarget target{predicted.data(), p_.output, p_.rows(), p_.columns, p_.logits_stride};
+    // Compact: rows of the output may lie gigabytes apart.
+    std::vector<std::byte> predicted(
+        static_cast<std::size_t>(std::max<std::int64_t>(p_.rows() * p_.columns, 1) * bytes_));
+    const twin::LogitsTarget target{predicted.data(), p_.output, p_.rows(), p_.columns, p_.columns};
     LogitsOptions options{p_.clean, false};
     if constexpr (std::is_same_v<P, MqaParameters>) options.compressed = p_.compressed;
     try {
@@ -119,19 +122,20 @@ class LogitsJudge : public CaseJudge {
       return;  // a shape that the twin does not predict: its elements stay uncounted
     }
     for (const Segment& segment : must_write_) {
-      judgement.twin_elements += (segment.end - segment.begin) / bytes_;
-      if (std::memcmp(data[output_] + segment.begin, &predicted[static_cast<std::size_t>(segment.begin)],
-                      static_cast<std::size_t>(segment.end - segment.begin)) == 0)
-        continue;
-      std::int64_t byte = segment.begin;
-      while (std::memcmp(data[output_] + byte, &predicted[static_cast<std::size_t>(byte)],
-                         static_cast<std::size_t>(bytes_)) == 0)
-        byte += bytes_;
+      const std::int64_t row = segment.begin / bytes_ / p_.logits_stride;
+      const std::byte* expected =
+          predicted.data() + segment.begin - row * (p_.logits_stride - p_.columns) * bytes_;
+      const std::byte* got = data[output_] + segment.begin;
+      const std::int64_t size = segment.end - segment.begin;
+      judgement.twin_elements += size / bytes_;
+      if (std::memcmp(got, expected, static_cast<std::size_t>(size)) == 0) continue;
+      std::int64_t byte = 0;
+      while (std::memcmp(got + byte, expected + byte, static_cast<std::size_t>(bytes_)) == 0) byte += bytes_;
       judgement.status = Status::kClaimFalse;
-      judgement.text = fmt::format("arithmetic={}: {}: expected {:.9g} by the twin, got {:.9g}", kMqaTwinName,
-                                   place_of(segment.tensor, byte),
-                                   value_at(&predicted[static_cast<std::size_t>(byte)], p_.output),
-                                   value_at(data[output_] + byte, p_.output));
+      judgement.text =
+          fmt::format("arithmetic={}: {}: expected {:.9g} by the twin, got {:.9g}", kMqaTwinName,
+                      place_of(segment.tensor, segment.begin + byte),
+                      load_element(expected + byte, p_.output), load_element(got + byte, p_.output));
       return;
     }
   }

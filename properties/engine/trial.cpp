@@ -1,6 +1,7 @@
 #include "properties/engine/trial.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +14,8 @@
 
 namespace assay::properties {
 namespace {
+
+constexpr std::uint64_t kNullPages = 1 << 16;  // a fault below is a null pointer with an offset
 
 // FNV-1a over 8-byte words: fast enough for every input of every case.
 std::uint64_t hash_words(const std::byte* data, std::int64_t bytes, std::uint64_t hash) {
@@ -59,8 +62,8 @@ class CaseRun {
     const std::uint64_t before = hash_inputs();
     const Reply reply = worker_.run(plan);
     if (reply.kind == ReplyKind::kUnsupported) return {.status = Status::kUnsupported, .text = reply.text};
-    if (reply.kind != ReplyKind::kOk) return failed(reply);
     witness_ += reply.witness;
+    if (reply.kind != ReplyKind::kOk) return failed(reply);
     if (hash_inputs() != before)
       return {.status = Status::kInputModified, .text = "an input's bytes changed during run()"};
     if (const SharedTensors::Touched touched = tensors.touched_margin(margin_poison(poison));
@@ -157,6 +160,11 @@ class CaseRun {
       outcome.text =
           fmt::format("{} {}{}", fault.is_write ? "a write" : "a read", around(fault.tensor, fault.offset),
                       hidden ? ": plan() may look at integer tensors only" : "");
+    } else if (reply.kind == ReplyKind::kDied && (fault.signal == SIGSEGV || fault.signal == SIGBUS) &&
+               fault.address >= kNullPages && !fault.in_stack) {
+      outcome.status = fault.is_write ? Status::kOobWrite : Status::kOobRead;
+      outcome.text = fmt::format("a {} at {:#x}, far from every tensor", fault.is_write ? "write" : "read",
+                                 fault.address);
     } else {
       outcome.status = Status::kRuntimeError;
     }

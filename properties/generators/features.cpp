@@ -38,6 +38,7 @@ enum Feature {
   kRelated,
   kFewerUnitsThanParts,
   kSlicedContexts,
+  kFarRows,
 };
 constexpr const char* kNames[kFeatures] = {"empty-batch",      "zero-length",     "all-zero",
                                            "block-boundary",   "partial-block",   "one-sequence",
@@ -48,7 +49,7 @@ constexpr const char* kNames[kFeatures] = {"empty-batch",      "zero-length",   
                                            "guard-in-front",   "bf16-output",     "clean",
                                            "unequal-starts",   "empty-row",       "compressed",
                                            "other-block-size", "related",         "fewer-units-than-parts",
-                                           "sliced-contexts"};
+                                           "sliced-contexts",  "far-rows"};
 
 struct Bits {
   std::uint32_t value = 0;
@@ -91,6 +92,8 @@ void paged(const PagedMqaParameters& p, Bits& bits) {
   bits.set(kBf16Output, p.output == ElementType::kBf16);
   bits.set(kCleanRows, p.clean);
   bits.set(kOtherBlockSize, p.pool.block_tokens != 64);
+  bits.set(kFarRows,
+           p.rows() > 1 && (p.rows() - 1) * p.logits_stride * bytes_of(p.output) >= std::int64_t{1} << 31);
   bits.set(kSlicedContexts, p.contexts_stride > (p.contexts_2d ? p.next_n : 1));
 }
 
@@ -161,8 +164,9 @@ std::uint32_t possible_features(Operation operation) {
     for (const Feature feature : {kUnequalStarts, kEmptyRow, kCompressedRows}) bits.set(feature);
   if (operation == Operation::kScheduleMetadata) bits.set(kFewerUnitsThanParts);
   if (operation == Operation::kPagedMqaLogits)
-    for (const Feature feature : {kSeveralQueries, kContexts2d, kSharedBlocks, kTightTable, kWideTable,
-                                  kStridedTable, kSparsePool, kStridedPool, kNoSlackPool, kOtherBlockSize})
+    for (const Feature feature :
+         {kSeveralQueries, kContexts2d, kSharedBlocks, kTightTable, kWideTable, kStridedTable, kSparsePool,
+          kStridedPool, kNoSlackPool, kOtherBlockSize, kFarRows})
       bits.set(feature);
   return bits.value;
 }

@@ -154,6 +154,12 @@ PagedMqaParameters draw_paged(Draws& draws, const GeneratorOptions& options, con
   std::int64_t widest = 0;
   for (std::int64_t row = 0; row < p.rows(); ++row) widest = std::max(widest, p.limit(row));
   draw_output(draws, swarm, widest, p.output, p.columns, p.logits_stride, p.clean);
+  // Rows so far apart that the last one begins past 2^31 or 2^32 bytes.
+  if (p.rows() > 1 && draws.percent(options.sparse_percent))
+    p.logits_stride = round_up(draws.pick<std::int64_t>({std::int64_t{1} << 31, std::int64_t{1} << 32}) /
+                                       (bytes_of(p.output) * (p.rows() - 1)) +
+                                   draws.in(1, 4096),
+                               16);
   return p;
 }
 

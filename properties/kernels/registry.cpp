@@ -4,6 +4,7 @@
 
 #include "model/core/check.h"
 #include "properties/kernels/built_in.h"
+#include "properties/mutants/mutants.h"
 
 namespace assay::properties {
 namespace {
@@ -43,11 +44,12 @@ KernelSet::KernelSet(const std::string& name) {
     kernels_.push_back(load_plugin(name));
     return;
   }
-  kernels_ = built_in_kernels(name);
+  constexpr const char* kMutant = "mutant:";
+  kernels_ = name.rfind(kMutant, 0) == 0 ? mutant_kernels(name.substr(7)) : built_in_kernels(name);
   if (!kernels_.empty()) return;
   std::string names;
   for (const std::string& known : built_in_names()) names += known + ", ";
-  throw InputError("--kernel", names + "or a path to a shared object", name);
+  throw InputError("--kernel", names + "mutant:NAME, or a path to a shared object", name);
 }
 
 const assay_kernel* KernelSet::find(int operation) const {

@@ -36,6 +36,8 @@ struct ControlPage {
   std::uint32_t fault_is_write = 0;
   std::int64_t fault_offset = 0;  // bytes from the tensor's data
   std::uint64_t fault_address = 0;
+  std::uint32_t fault_in_stack = 0;  // the address lies by the stack pointer: recursion without end
+  std::int64_t witness = 0;          // of the call that ended it
 };
 inline constexpr std::int32_t kWorkspaceTensor = 1 << 20;
 

@@ -41,7 +41,9 @@ int region_count = 0;
 ControlPage* control = nullptr;
 
 void on_fault(int signal, siginfo_t* information, void* context) {
-  const auto address = reinterpret_cast<std::uintptr_t>(information->si_addr);
+  auto address = reinterpret_cast<std::uintptr_t>(information->si_addr);
+  // An address that no process can have comes without its value.
+  if (signal == SIGSEGV && information->si_code == SI_KERNEL) address = ~std::uintptr_t{0};
   control->fault_signal = static_cast<std::uint32_t>(signal);
   control->fault_address = address;
   control->fault_tensor = -1;
@@ -50,8 +52,12 @@ void on_fault(int signal, siginfo_t* information, void* context) {
       control->fault_tensor = regions[i].tensor;
       control->fault_offset = static_cast<std::int64_t>(address - regions[i].data);
     }
+  control->witness = witness();
 #if defined(__x86_64__)
-  control->fault_is_write = (static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+  const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  control->fault_is_write = (registers[REG_ERR] & 2) != 0;
+  const std::uintptr_t stack = static_cast<std::uintptr_t>(registers[REG_RSP]);
+  control->fault_in_stack = address > stack - (1 << 20) && address < stack + (1 << 20);
 #else
   (void)context;
 #endif

@@ -235,9 +235,16 @@ Reply WorkerProcess::lost(bool late) {
   } else if (ended == 0) {
     reply.text = fmt::format("the worker closed its pipe in {}", phase_word(control.phase));
   } else if (WIFSIGNALED(status)) {
-    reply.fault = {static_cast<int>(control.fault_signal), control.fault_is_write != 0, control.fault_tensor,
-                   control.fault_offset, control.fault_address};
-    if (reply.fault.signal == 0) reply.fault.tensor = -1;
+    reply.fault = {static_cast<int>(control.fault_signal),
+                   control.fault_is_write != 0,
+                   control.fault_tensor,
+                   control.fault_offset,
+                   control.fault_address,
+                   control.fault_in_stack != 0};
+    if (reply.fault.signal == 0)
+      reply.fault.tensor = -1;
+    else
+      reply.witness = control.witness;
     reply.text = fmt::format("{} in {}", signal_name(WTERMSIG(status)), phase_word(control.phase));
   } else {
     reply.text = fmt::format("exit({}) in {}", WEXITSTATUS(status), phase_word(control.phase));

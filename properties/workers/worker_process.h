@@ -40,6 +40,7 @@ struct Fault {
   std::int64_t tensor = -1;  // index of the operand; kWorkspaceTensor; -1: near none of them
   std::int64_t offset = 0;   // bytes from the tensor's data
   std::uint64_t address = 0;
+  bool in_stack = false;
 };
 
 struct Reply {

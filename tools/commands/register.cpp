@@ -10,6 +10,7 @@ void register_replay(Registry& registry);
 void register_report(Registry& registry);
 void register_reproduce(Registry& registry);
 void register_schedule(Registry& registry);
+void register_selftest(Registry& registry);
 void register_shrink(Registry& registry);
 void register_trace(Registry& registry);
 void register_worker(Registry& registry);
@@ -19,6 +20,7 @@ void register_all(Registry& registry) {
   register_fuzz(registry);
   register_reproduce(registry);
   register_shrink(registry);
+  register_selftest(registry);
   register_report(registry);
   register_schedule(registry);
   register_trace(registry);

@@ -1,0 +1,146 @@
+// The table of kernel mutants: name, fault, the oracle that must see it, the verdicts that say it did.
+#include <string>
+
+#include "properties/mutants/mutants.h"
+#include "properties/mutants/paged_mutants.h"
+#include "properties/mutants/prefill_mutants.h"
+#include "properties/mutants/schedule_mutants.h"
+
+namespace assay::properties {
+namespace {
+
+constexpr const char* kClaims =
+    "determinism=bitwise batch-invariant split-invariant block-renaming-invariant acc=fp32 unit=1";
+
+template <typename Mutant>
+int run(const assay_call* call) {
+  Mutant(*call).run();
+  return ASSAY_OK;
+}
+template <typename Mutant>
+assay_kernel descriptor(int op, const char* name) {
+  return {ASSAY_ABI_VERSION, sizeof(assay_kernel), op, ASSAY_DEVICE_CPU, name, kClaims, nullptr,
+          nullptr,           run<Mutant>};
+}
+template <typename Mutant>
+KernelMutant paged(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  return {name, fault, oracle, statuses, descriptor<Mutant>(ASSAY_OP_PAGED_MQA_LOGITS, name)};
+}
+template <typename Mutant>
+KernelMutant prefill(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  return {name, fault, oracle, statuses, descriptor<Mutant>(ASSAY_OP_MQA_LOGITS, name)};
+}
+template <typename Mutant>
+KernelMutant schedule(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  return {name, fault, oracle, statuses, descriptor<Mutant>(ASSAY_OP_SCHEDULE_METADATA, name)};
+}
+
+// Verdicts that several oracles lead to.
+constexpr const char* kWrongRead = "WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK OOB_READ";
+
+std::vector<KernelMutant> make() {
+  using namespace mutants;
+  return {
+      paged<K1a>("K1a", "an idle part reads the length behind the last one", "guard page", "OOB_READ"),
+      schedule<K1b>("K1b", "the search for a part's start ends on the last sequence", "schedule, decoded",
+                    "INCORRECT_NUMERICAL"),
+      schedule<K2a>("K2a", "metadata counts one unit more per sequence", "schedule, decoded",
+                    "INCORRECT_NUMERICAL"),
+      paged<K2b>("K2b", "atoms of two queries: an odd last one is nobody's", "output poison", "UNWRITTEN"),
+      paged<K2c>("K2c", "one atom of four queries: the fifth is nobody's", "output poison", "UNWRITTEN"),
+      prefill<K2d>("K2d", "one start for a tile of four compressed rows", "golden per element",
+                   "INCORRECT_NUMERICAL UNWRITTEN OOB_WRITE INCORRECT_MASK"),
+      paged<K3a>("K3a", "units cut with floor", "output poison", "UNWRITTEN"),
+      schedule<K3b>("K3b", "units counted with floor", "schedule, decoded", "INCORRECT_NUMERICAL"),
+      paged<K3c>("K3c", "the second of three units skipped", "output poison", "UNWRITTEN"),
+      schedule<K3d>("K3d", "parts of ceil(total / parts): the last get nothing", "schedule, decoded",
+                    "INCORRECT_NUMERICAL"),
+      schedule<K3e>("K3e", "the end off by one unit", "schedule, decoded", "INCORRECT_NUMERICAL"),
+      paged<K4a>("K4a", "mask with <= instead of <", "mask", "INCORRECT_MASK POISON_LEAK"),
+      paged<K4b>("K4b", "context - i instead of context - next_n + i", "golden per element",
+                 "UNWRITTEN INCORRECT_MASK POISON_LEAK OOB_READ OOB_WRITE"),
+      paged<K4c>("K4c", "no boundary mask when the context is a multiple of 64", "output poison",
+                 "UNWRITTEN"),
+      prefill<K4d>("K4d", "the last key of a range dropped", "output poison", "UNWRITTEN INCORRECT_MASK"),
+      paged<K5a>("K5a", "at a block's first slot, the block before", "address lane", kWrongRead),
+      paged<K5b>("K5b", "at a block's last slot, the block behind", "address lane", kWrongRead),
+      paged<K6a>("K6a", "the first block id of the sequence before", "address lane", kWrongRead),
+      paged<K6b>("K6b", "no reload after 32 block ids", "address lane", kWrongRead),
+      paged<K7a>("K7a", "the tail bounded in blocks", "mask", "INCORRECT_MASK POISON_LEAK"),
+      paged<K7b>("K7b", "a mask by multiplication", "input poison", "POISON_LEAK INCORRECT_MASK"),
+      paged<K8a>("K8a", "the table read one column too far", "guard page", "OOB_READ"),
+      paged<K8b>("K8b", "the block behind a dead table entry touched", "guard page", "OOB_READ"),
+      paged<K9a>("K9a", "block offsets in int32", "far offsets",
+                 "OOB_READ WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK"),
+      paged<K9b>("K9b", "block offsets in uint32", "far offsets",
+                 "OOB_READ WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK"),
+      paged<K10a>("K10a", "output offsets in int32, wrapped", "far offsets", "OOB_WRITE UNWRITTEN"),
+      paged<K10b>("K10b", "stores past 2^31 given up", "output poison, far offsets", "UNWRITTEN"),
+      paged<K11a>("K11a", "the cache's stride taken from its shape", "strided views", kWrongRead),
+      paged<K11b>("K11b", "the weights' stride taken from its shape", "strided views",
+                  "INCORRECT_NUMERICAL POISON_LEAK"),
+      paged<K11c>("K11c", "the table's stride taken from its shape", "strided views",
+                  "WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK OOB_READ"),
+      paged<K11d>("K11d", "the logits' stride taken from its shape", "strided views",
+                  "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK"),
+      paged<K11e>("K11e", "the heads' stride taken from its shape", "strided views",
+                  "INCORRECT_NUMERICAL POISON_LEAK"),
+      prefill<K11f>("K11f", "the keys' stride taken from its shape", "strided views",
+                    "INCORRECT_NUMERICAL POISON_LEAK WRONG_BLOCK"),
+      paged<K12a>("K12a", "the last logit of the last row not written", "output poison", "UNWRITTEN"),
+      paged<K12b>("K12b", "one logit in a thousand not written", "output poison", "UNWRITTEN"),
+      paged<K12c>("K12c", "empty rows not cleaned", "output poison", "UNWRITTEN"),
+      prefill<K12d>("K12d", "empty rows not cleaned (prefill)", "output poison", "UNWRITTEN"),
+      prefill<K13a>("K13a", "compressed rows without an upper bound", "mask",
+                    "OOB_WRITE INCORRECT_MASK INCORRECT_NUMERICAL OOB_READ POISON_LEAK"),
+      paged<K13b>("K13b", "whole units stored, past the columns", "margins",
+                  "OOB_WRITE INCORRECT_MASK INCORRECT_NUMERICAL"),
+      paged<K15a>("K15a", "the last eight heads dropped", "golden per element",
+                  "INCORRECT_NUMERICAL WRONG_BLOCK"),
+      paged<K15b>("K15b", "weights of the sequence's first query", "golden per element",
+                  "INCORRECT_NUMERICAL"),
+      paged<K15c>("K15c", "heads rounded down to a power of two", "golden per element",
+                  "INCORRECT_NUMERICAL WRONG_BLOCK"),
+      paged<K16a>("K16a", "no relu", "golden per element", "INCORRECT_NUMERICAL"),
+      paged<K16b>("K16b", "relu after the sum over heads", "golden per element", "INCORRECT_NUMERICAL"),
+      paged<K16c>("K16c", "NaN kept by relu", "NaN lane", "INCORRECT_NUMERICAL"),
+      paged<K17a>("K17a", "the scale of the token before", "golden per element",
+                  "INCORRECT_NUMERICAL POISON_LEAK"),
+      paged<K17b>("K17b", "the scale of the block's first token", "golden per element",
+                  "INCORRECT_NUMERICAL"),
+      paged<K17c>("K17c", "no scale", "golden per element", "INCORRECT_NUMERICAL"),
+      paged<K17d>("K17d", "NaN codes read as 480", "NaN lane", "INCORRECT_NUMERICAL"),
+      paged<K17e>("K17e", "the other e4m3 bias", "golden per element", "INCORRECT_NUMERICAL"),
+      paged<K17f>("K17f", "values saturate at 240", "all codes", "INCORRECT_NUMERICAL"),
+      prefill<K17g>("K17g", "the scale of the key before (prefill)", "golden per element",
+                    "INCORRECT_NUMERICAL POISON_LEAK"),
+      paged<K18a>("K18a", "order of summation depends on the batch", "row alone", "CLAIM_FALSE"),
+      paged<K18b>("K18b", "order of summation depends on the number of queries", "queries one by one",
+                  "CLAIM_FALSE"),
+      paged<K19a>("K19a", "a tile counter that is not reset", "repeat",
+                  "UNWRITTEN NONDETERMINISTIC POISON_LEAK"),
+      paged<K19b>("K19b", "the first call's longest length kept", "A then B",
+                  "UNWRITTEN NONDETERMINISTIC POISON_LEAK"),
+      paged<K19c>("K19c", "an input written in place", "read-only inputs", "INPUT_MODIFIED"),
+  };
+}
+
+const assay_kernel kCorrectPaged = descriptor<PagedKernel>(ASSAY_OP_PAGED_MQA_LOGITS, "none");
+const assay_kernel kCorrectPrefill = descriptor<mutants::PrefillKernel>(ASSAY_OP_MQA_LOGITS, "none");
+const assay_kernel kCorrectSchedule = descriptor<mutants::ScheduleKernel>(ASSAY_OP_SCHEDULE_METADATA, "none");
+
+}  // namespace
+
+const std::vector<KernelMutant>& kernel_mutants() {
+  static const std::vector<KernelMutant> mutants = make();
+  return mutants;
+}
+
+std::vector<const assay_kernel*> mutant_kernels(const std::string& name) {
+  if (name == "none") return {&kCorrectPaged, &kCorrectPrefill, &kCorrectSchedule};
+  for (const KernelMutant& mutant : kernel_mutants())
+    if (name == mutant.name) return {&mutant.kernel};
+  return {};
+}
+
+}  // namespace assay::properties
