@@ -60,10 +60,13 @@ class CaseRun {
       std::memset(tensors.workspace_data(), margin_poison(poison),
                   static_cast<std::size_t>(tensors.workspace_bytes()));
     const std::uint64_t before = hash_inputs();
-    const Reply reply = worker_.run(plan);
+    const Reply reply = worker_.run(plan, margin_poison(poison));
     if (reply.kind == ReplyKind::kUnsupported) return {.status = Status::kUnsupported, .text = reply.text};
     witness_ += reply.witness;
     if (reply.kind != ReplyKind::kOk) return failed(reply);
+    if (reply.touched_tensor >= 0)
+      return {.status = Status::kOobWrite,
+              .text = fmt::format("a write {}", around(reply.touched_tensor, reply.touched_offset))};
     if (hash_inputs() != before)
       return {.status = Status::kInputModified, .text = "an input's bytes changed during run()"};
     if (const SharedTensors::Touched touched = tensors.touched_margin(margin_poison(poison));
@@ -147,6 +150,11 @@ class CaseRun {
     const Fault& fault = reply.fault;
     if (reply.kind == ReplyKind::kTimeout) {
       outcome.status = Status::kTimeout;
+    } else if (reply.device_fault) {
+      const bool illegal = reply.text.find("IllegalAddress") != std::string::npos ||
+                           reply.text.find("MisalignedAddress") != std::string::npos;
+      outcome.status = illegal ? Status::kOobRead : Status::kRuntimeError;
+      if (illegal) outcome.text += " (a read or a write: the device does not say; compute-sanitizer does)";
     } else if (reply.kind == ReplyKind::kDied && fault.signal != 0 && fault.tensor >= 0) {
       const auto count = static_cast<std::int64_t>(operands_.tensors.size());
       const bool is_input =

@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#ifdef ASSAY_HAS_CUDA
+#include "gpu/registered/sm90_kernels.h"
+#endif
 #include "model/core/check.h"
 #include "properties/kernels/built_in.h"
 #include "properties/mutants/mutants.h"
@@ -26,8 +29,8 @@ const assay_kernel* load_plugin(const std::string& path) {
     throw InputError("--kernel " + path,
                      "a descriptor of " + std::to_string(sizeof(assay_kernel)) + " bytes with run",
                      std::to_string(kernel->size) + " bytes");
-  if (kernel->device != ASSAY_DEVICE_CPU)
-    throw InputError("--kernel " + path, "a CPU kernel (device code 1)",
+  if (kernel->device != ASSAY_DEVICE_CPU && kernel->device != ASSAY_DEVICE_CUDA)
+    throw InputError("--kernel " + path, "a CPU (1) or CUDA (2) kernel",
                      "device code " + std::to_string(kernel->device));
   return kernel;
 }
@@ -46,6 +49,9 @@ KernelSet::KernelSet(const std::string& name) {
   }
   constexpr const char* kMutant = "mutant:";
   kernels_ = name.rfind(kMutant, 0) == 0 ? mutant_kernels(name.substr(7)) : built_in_kernels(name);
+#ifdef ASSAY_HAS_CUDA
+  if (kernels_.empty()) kernels_ = sm90_kernels(name);
+#endif
   if (!kernels_.empty()) return;
   std::string names;
   for (const std::string& known : built_in_names()) names += known + ", ";

@@ -1,6 +1,7 @@
 // Finds the kernels behind a name, inside a worker:
 //
 //   twin, golden-rounded, naive   built in, one kernel per operation
+//   sm90, sm90-naive              our CUDA kernels, in a build with CUDA
 //   mutant:K4a                    a planted fault (properties/mutants)
 //   ./my.so                       a shared object that exports assay_kernel_v1
 #pragma once

@@ -5,12 +5,21 @@
 //   descriptor 5   the shared memory file: page 0 is the ControlPage, the rest holds tensors
 //
 //   worker, first line   {"schema":"assay.worker/1","kernels":[{"name","op","claims","device","plan"}]}
-//   {"command":"load","id":1,"op","tensors":[...],"ints","reals"}  ->  {"status":"ok","workspace_bytes":n}
-//   {"command":"run","plan":true,"workspace":{place}}              ->  {"status":"ok","witness":n}
+//                        or {"error": why the kernel cannot be loaded}
+//   {"command":"load","id","op","tensors":[...],"ints","reals","front","alignment"}
+//       -> {"id","status":"ok","workspace_bytes":n}
+//   {"command":"run","id","plan":true,"margin":255,"workspace":{place}}
+//       -> {"id","status":"ok","witness":n,"plan_seconds","run_seconds"}
 //   end of file: the worker leaves
 //
-// A place is {"file": offset of its pages, "pages": their bytes, "data": offset of the tensor in them}.
-// status is ok, unsupported, or failed with a "text".
+//   tensor   {"name","role":"input"|"output","code","bits","shape","strides","bytes","islands", place}
+//   place    "file": offset of its pages, "pages": their bytes, "data": offset of the tensor in them
+//   status   ok | unsupported | failed, with "text" | no-device, with "text" |
+//            fault, with "text": a device's sticky error; the worker ends after it
+//
+// On a device the worker places tensors itself ("front": each begins where its pages begin, else it ends
+// where they end; at multiples of "alignment"), fills what lies around them with "margin" before a run and
+// answers "touched": {"tensor","offset"} when that changed. On the host the campaign does both.
 #pragma once
 
 #include <cstdint>

@@ -54,6 +54,8 @@ void SharedTensors::place(const Operands& operands, bool guard_in_front, std::in
   // Pages of a sparse case are given back: its successors are small and begin at the front.
   if (sparse_)
     fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, dense_end_, used_ - dense_end_);
+  guard_in_front_ = guard_in_front;
+  alignment_bytes_ = alignment_bytes;
   operands_ = operands;
   places_.assign(operands.tensors.size(), {});
   workspace_ = {};

@@ -32,6 +32,8 @@ class SharedTensors {
   void place(const Operands& operands, bool guard_in_front, std::int32_t alignment_bytes);
   void place_workspace(std::int64_t bytes, bool guard_in_front);
 
+  [[nodiscard]] bool guard_in_front() const { return guard_in_front_; }
+  [[nodiscard]] std::int32_t alignment_bytes() const { return alignment_bytes_; }
   [[nodiscard]] const std::vector<Place>& places() const { return places_; }
   [[nodiscard]] const Place& workspace() const { return workspace_; }
   [[nodiscard]] std::int64_t workspace_bytes() const { return workspace_bytes_; }
@@ -56,7 +58,8 @@ class SharedTensors {
   std::byte* base_ = nullptr;
   std::int64_t mapped_ = 0;
   std::int64_t used_ = 0, dense_end_ = 0;
-  bool sparse_ = false;
+  bool sparse_ = false, guard_in_front_ = false;
+  std::int32_t alignment_bytes_ = 1;
   Operands operands_;
   std::vector<Place> places_;
   Place workspace_;

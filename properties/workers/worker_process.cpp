@@ -273,6 +273,20 @@ Reply WorkerProcess::ask(const std::string& line, double seconds) {
     if (message.at("id").get<std::int64_t>() != sequence_)
       throw InputError("reply.id", "the command's", "another");
     const std::string status = message.at("status").get<std::string>();
+    if (status == "no-device") {
+      const std::string text = message.value("text", std::string());
+      kill();
+      throw EnvironmentError("--kernel", "a device to run it on", text);
+    }
+    if (status == "fault") {
+      ++deaths_;
+      kill();
+      reply.kind = ReplyKind::kDied;
+      reply.phase = kRunning;
+      reply.device_fault = true;
+      reply.text = message.value("text", std::string());
+      return reply;
+    }
     reply.kind = status == "ok"            ? ReplyKind::kOk
                  : status == "unsupported" ? ReplyKind::kUnsupported
                                            : ReplyKind::kFailed;
@@ -281,6 +295,12 @@ Reply WorkerProcess::ask(const std::string& line, double seconds) {
     reply.witness = message.value("witness", std::int64_t{0});
     reply.plan_seconds = message.value("plan_seconds", 0.0);
     reply.run_seconds = message.value("run_seconds", 0.0);
+    if (const auto touched = message.find("touched"); touched != message.end()) {
+      reply.touched_tensor = touched->at("tensor").get<std::int64_t>();
+      reply.touched_offset = touched->at("offset").get<std::int64_t>();
+    }
+  } catch (const EnvironmentError&) {
+    throw;
   } catch (const std::exception&) {
     // Somebody else wrote into the pipe: nothing from this process can be believed any more.
     ++deaths_;
@@ -297,16 +317,19 @@ Reply WorkerProcess::load(const Operands& operands) {
   json& tensors = command["tensors"] = json::array();
   for (std::size_t i = 0; i < operands.tensors.size(); ++i)
     tensors.push_back(tensor_json(operands.tensors[i], tensors_.places()[i]));
+  command["front"] = tensors_.guard_in_front();
+  command["alignment"] = tensors_.alignment_bytes();
   command["ints"] = operands.ints;
   command["reals"] = operands.reals;
   return ask(command.dump() + "\n", command_.timeout_seconds);
 }
 
-Reply WorkerProcess::run(bool plan) {
+Reply WorkerProcess::run(bool plan, std::uint8_t margin) {
   ASSAY_CHECK(process_ > 0);
   const json command{{"command", "run"},
                      {"id", ++sequence_},
                      {"plan", plan},
+                     {"margin", margin},
                      {"workspace", place_json(tensors_.workspace())}};
   return ask(command.dump() + "\n", command_.timeout_seconds);
 }

@@ -51,6 +51,10 @@ struct Reply {
   std::int64_t workspace_bytes = 0;  // load
   std::int64_t witness = 0;          // run: how often a planted fault differed
   double plan_seconds = 0, run_seconds = 0;
+  // A device's own fault: it says what, not where.
+  bool device_fault = false;
+  // run on a device: a margin byte that changed there. Tensor as Place numbering; -1: none.
+  std::int64_t touched_tensor = -1, touched_offset = 0;
 };
 
 class WorkerProcess {
@@ -69,7 +73,8 @@ class WorkerProcess {
   // After tensors().place(operands).
   [[nodiscard]] Reply load(const Operands& operands);
   // After tensors().place_workspace(reply.workspace_bytes).
-  [[nodiscard]] Reply run(bool plan);
+  // `margin`: the byte that lies around every tensor (a device has margins of its own).
+  [[nodiscard]] Reply run(bool plan, std::uint8_t margin);
 
   [[nodiscard]] std::int64_t deaths() const { return deaths_; }
   // Ends the process from outside: what the tests of the campaign's memory use.
