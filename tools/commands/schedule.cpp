@@ -1,4 +1,5 @@
-// assay schedule: how a batch's decode work falls on the SMs under every public planner.
+// assay schedule: how a batch's decode work falls on the SMs under every public planner. The batch is typed, or
+// a decode step of a replayed trace.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "sim/schedules/balance.h"
 #include "tools/commands/command.h"
 #include "tools/commands/lengths.h"
+#include "tools/commands/schedule_trace.h"
 #include "tools/terminal/bars.h"
 
 namespace assay::tools {
@@ -18,6 +20,7 @@ namespace {
 struct Options {
   CommonOptions common;
   std::string lengths;
+  ScheduleTraceOptions trace;
   std::string planner = "all";
   std::int32_t parts = kH200SmCount;
   std::int32_t kv_heads = 1;
@@ -44,12 +47,59 @@ void check(const Options& options) {
   want(options.kv_heads >= 1 && options.kv_heads <= 1024, "--kv-heads", "1 to 1024", options.kv_heads);
   want(options.group >= 1 && options.group <= 128, "--group", "1 to 128 query heads per KV head",
        options.group);
+  if (options.lengths.empty() == options.trace.path.empty())
+    throw InputError("--lengths and --trace", "one of them", options.lengths.empty() ? "none" : "both");
+  want(options.trace.listed >= 1 && options.trace.listed <= 10'000, "--worst", "1 to 10000 steps",
+       options.trace.listed);
   want(options.rate_cap >= 1, "--rate-cap", "at least 1, the fair share", options.rate_cap);
+}
+
+// Says which step the lengths are from, and which others are bad.
+void show_trace(const Options& options, const ScheduleTrace& trace, bool print,
+                nlohmann::ordered_json& document) {
+  const DecodeStep& chosen = trace.steps.front();
+  document["trace"] = {{"name", trace.name}, {"step", chosen.step}, {"lengths", chosen.lengths}};
+  if (options.trace.step >= 0) {
+    if (print) fmt::print("{}, step {}\n", trace.name, chosen.step);
+    return;
+  }
+  const std::string planner = options.planner == "all" ? "assay" : options.planner;
+  if (print)
+    fmt::print(
+        "{}: {} decode steps; the worst under planner {} on {} SMs\n{:>12} {:>10} {:>10} {:>10} {:>9}\n",
+        trace.name, trace.decode_steps, planner, options.parts, "step", "sequences", "tokens", "longest",
+        "compute");
+  document["trace"]["decode_steps"] = trace.decode_steps;
+  auto& worst = document["trace"]["worst"] = nlohmann::ordered_json::array();
+  for (const DecodeStep& step : trace.steps) {
+    std::int64_t tokens = 0;
+    for (const std::int64_t length : step.lengths) tokens += length;
+    const std::int64_t longest = *std::max_element(step.lengths.begin(), step.lengths.end());
+    worst.push_back({{"step", step.step},
+                     {"sequences", step.lengths.size()},
+                     {"tokens", tokens},
+                     {"longest", longest},
+                     {"compute_over_ideal", step.score}});
+    if (print)
+      fmt::print("{:>12} {:>10} {:>10} {:>10} {:>9.2f}\n", step.step, step.lengths.size(), tokens, longest,
+                 step.score);
+  }
+  if (print) fmt::print("\nstep {}\n", chosen.step);
 }
 
 int run(const Options& options) {
   check(options);
-  const std::vector<std::int64_t> lengths = parse_lengths(options.lengths, "--lengths");
+  const bool print = !options.common.quiet && options.common.json_path != "-";
+  nlohmann::ordered_json document;
+  document["schema"] = "assay.schedule/1";
+  std::vector<std::int64_t> lengths;
+  if (options.trace.path.empty()) {
+    lengths = parse_lengths(options.lengths, "--lengths");
+  } else {
+    const ScheduleTrace trace = decode_steps_of(options.trace, options.planner, options.parts);
+    show_trace(options, trace, print, document);
+    lengths = trace.steps.front().lengths;
+  }
   constexpr std::int64_t kMostItems = 1 << 22;
   if (static_cast<std::int64_t>(lengths.size()) * options.kv_heads > kMostItems)
     throw InputError("--lengths x --kv-heads", "at most 2^22 (sequence, head) pairs",
@@ -68,9 +118,6 @@ int run(const Options& options) {
   }
 
   const Terminal terminal = terminal_of(stdout);
-  const bool print = !options.common.quiet && options.common.json_path != "-";
-  nlohmann::ordered_json document;
-  document["schema"] = "assay.schedule/1";
   document["config"] = {{"sequences", lengths.size()},  {"parts", options.parts},
                         {"kv_heads", options.kv_heads}, {"group", options.group},
                         {"rate_cap", options.rate_cap}, {"useful_tokens", batch.useful_tokens()}};
@@ -118,7 +165,25 @@ int run(const Options& options) {
 void register_schedule(Registry& registry) {
   auto options = std::make_shared<Options>();
   CLI::App* command = registry.app.add_subcommand("schedule", "SM balance of a batch under every planner");
-  command->add_option("--lengths", options->lengths, "Context lengths, as 8192,63x2k,128k")->required();
+  command->add_option("--lengths", options->lengths, "Context lengths, as 8192,63x2k,128k");
+  command
+      ->add_option("--trace", options->trace.path,
+                   "Lengths of a decode step of this trace's replay; 'sample' is built in")
+      ->type_name("FILE");
+  command->add_option("--step", options->trace.step,
+                      "Which step; default: the worst ones are named, the worst shown");
+  command->add_option("--worst", options->trace.listed, "How many bad steps are named")
+      ->capture_default_str();
+  command->add_option("--format", options->trace.format, "Format of the trace; default: recognised");
+  command->add_option("--blocks", options->trace.blocks, "Replay: blocks of the pool")->capture_default_str();
+  command->add_option("--block-tokens", options->trace.block_tokens, "Replay: tokens per block")
+      ->capture_default_str();
+  command->add_option("--max-sequences", options->trace.max_sequences, "Replay: sequences running at once")
+      ->capture_default_str();
+  command->add_option("--token-budget", options->trace.token_budget, "Replay: tokens per step")
+      ->capture_default_str();
+  command->add_option("--clock", options->trace.clock, "Replay: none, fixed:<ms>, roofline:<model>@<gpu>")
+      ->capture_default_str();
   command->add_option("--planner", options->planner, "One planner, or all")->capture_default_str();
   command->add_option("--parts", options->parts, "SMs")->capture_default_str();
   command->add_option("--kv-heads", options->kv_heads, "KV heads")->capture_default_str();
@@ -126,7 +191,9 @@ void register_schedule(Registry& registry) {
   command->add_option("--rate-cap", options->rate_cap, "Bandwidth one SM can draw, in fair shares")
       ->capture_default_str();
   add_common_options(*command, options->common);
-  command->footer("\nExample:\n  assay schedule --lengths 128k,63x2k --kv-heads 8 --group 8");
+  command->footer(
+      "\nExample:\n  assay schedule --lengths 128k,63x2k --kv-heads 8 --group 8\n"
+      "  assay schedule --trace sample --blocks 3500 --planner one-cta-per-sequence");
   command->callback([&registry, options] { registry.chosen = [options] { return run(*options); }; });
 }
 
