@@ -17,11 +17,13 @@
 #include "tools/commands/replay_contiguous.h"
 #include "tools/commands/replay_curve.h"
 #include "tools/commands/replay_json.h"
+#include "tools/commands/replay_pools.h"
 #include "tools/commands/replay_steps.h"
+#include "tools/commands/replay_summary.h"
 #include "tools/commands/replay_verify.h"
 #include "tools/commands/trace_actions.h"
 #include "tools/report/html.h"
-#include "tools/terminal/bars.h"
+#include "tools/timeline/replay_timeline.h"
 #include "traces/open.h"
 #include "traces/sample.h"
 
@@ -35,7 +37,7 @@ struct Options {
   TraceInput input;
   std::string mode = "serve", engine = "vllm-v1", clock = "fixed:25", admission = "whole-prompt",
               free_order = "append", evict = "lru";
-  std::string model, html_path, steps_path;
+  std::string model, html_path, steps_path, timeline_path;
   std::vector<std::string> planners{"assay", "deepgemm", "flashmla", "one-cta-per-sequence"};
   std::optional<std::int64_t> blocks;
   double pool_gib = 0;
@@ -92,6 +94,8 @@ ReplayOptions replay_options(const Options& options) {
                      "'" + options.engine + "'");
   if (is_peer(options) && !options.steps_path.empty())
     throw InputError("--steps", "--engine vllm-v1", options.engine);
+  if (is_peer(options) && !options.timeline_path.empty())
+    throw InputError("--timeline", "--engine vllm-v1", options.engine);
   if (options.verify.steps < 0)
     throw InputError("--verify", "0 (none) or more steps", std::to_string(options.verify.steps));
   if (options.verify.steps > 0 && is_peer(options))
@@ -165,95 +169,6 @@ Run run_once(const Options& options, const ReplayOptions& replay, const StepObse
   return run;
 }
 
-// ---- the summary: one screen ----
-
-void print_summary(const ReplayOptions& replay, const Run& run) {
-  const Terminal terminal = terminal_of(stdout);
-  const ReplayResult& r = run.result;
-  const SchedulerOptions& s = replay.scheduler;
-  const auto share = [&](std::size_t place) { return r.ledger.mean(place); };
-  fmt::print("{}{}\n", toned(run.config.trace, Tone::kStrong, terminal),
-             r.partial ? toned("  (interrupted: partial result)", Tone::kWarning, terminal) : "");
-  fmt::print("{} requests, {} prompt and {} generated tokens; {} completed, {} rejected{}\n",
-             grouped(r.requests), grouped(r.input_tokens), grouped(r.output_tokens), grouped(r.completed),
-             grouped(r.rejected()),
-             run.bad_lines > 0 ? fmt::format(", {} malformed lines skipped", grouped(run.bad_lines)) : "");
-  fmt::print("pool of {} blocks of {} tokens, {}, clock {}, {} steps\n\n", grouped(s.blocks), s.block_tokens,
-             run.config.engine, replay.clock.text(), grouped(r.steps));
-
-  fmt::print("{}\n", toned("where the pool's slots were (mean)", Tone::kStrong, terminal));
-  static constexpr const char* kMeaning[] = {"tokens of running sequences",
-                                             "allocated, not written yet",
-                                             "promised for later",
-                                             "kept for hits, evictable",
-                                             "the null block",
-                                             "nobody's"};
-  for (std::size_t i = 0; i < kLedgerPlaces.size(); ++i)
-    fmt::print("  {:<12}{:>8.3f} %  {:<32} {}\n", kLedgerPlaces[i], share(i) * 100,
-               bar(share(i), 32, terminal), kMeaning[i]);
-  const double live = share(0), tail = share(1);
-  fmt::print(
-      "  peak live {:.2f} %; of what sequences held, {:.2f} % were tokens (schedule-free {:.4f} %)\n\n",
-      static_cast<double>(r.ledger.peak_live()) / static_cast<double>(r.ledger.pool_slots()) * 100,
-      live + tail == 0 ? 100.0 : live / (live + tail) * 100,
-      r.reserved_slot_steps == 0
-          ? 100.0
-          : static_cast<double>(r.live_slot_steps) / static_cast<double>(r.reserved_slot_steps) * 100);
-
-  const HitCounts& h = r.first_admission;
-  const auto percent = [](std::int64_t part, std::int64_t whole) {
-    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole) * 100;
-  };
-  fmt::print("{}  blocks {:.2f} %, tokens {:.2f} %, full blocks {:.2f} %, mean per request {:.2f} %\n",
-             toned("prefix hits", Tone::kStrong, terminal), percent(h.block_hits, h.block_references),
-             percent(h.token_hits, h.token_references), percent(h.full_block_hits, h.full_block_references),
-             r.mean_request_ratio * 100);
-  const bool details = run.config.engine == "vllm-v1";
-  if (details)
-    fmt::print(
-        "  missed blocks: {} cold, {} evicted, {} partial tail, {} block larger than the shared prefix, {} "
-        "cap\n",
-        grouped(r.misses.cold), grouped(r.misses.evicted), grouped(r.misses.partial),
-        grouped(r.misses.granularity), grouped(r.misses.cap));
-  fmt::print("{}  {} of {} requests; {} tokens computed again\n",
-             toned(fmt::format("preemptions {}", grouped(r.preemptions)), Tone::kStrong, terminal),
-             grouped(r.preempted_requests), grouped(r.completed), grouped(r.recomputed_tokens));
-  fmt::print(
-      "{}  running {:.1f} mean, {} peak; {:.1f} blocks per run of consecutive ids, {:.1f} % of tables in one "
-      "run\n",
-      toned("batch", Tone::kStrong, terminal), r.running.mean(), r.peak_running, r.run_blocks.mean(),
-      r.single_run_share.mean() * 100);
-  if (replay.clock.kind() != StepClock::Kind::kNone)
-    fmt::print("  queue {:.3f} s mean, {:.3f} s p99; first token {:.3f} s mean, {:.3f} s p99\n",
-               r.queue_seconds.mean(), r.queue_seconds.quantile(0.99), r.first_token_seconds.mean(),
-               r.first_token_seconds.quantile(0.99));
-  if (r.decode_steps > 0 && !r.balance.empty()) {
-    fmt::print("{}  makespan / ideal over {} decode steps on {} SMs\n",
-               toned("SM balance", Tone::kStrong, terminal), grouped(r.decode_steps), replay.parts);
-    for (const PlannerBalance& b : r.balance)
-      fmt::print(
-          "  {:<22} mean {:>6.2f}  p99 {:>6.2f}  worst {:>6.2f} (step {})   shared bandwidth mean {:>5.2f}\n",
-          b.planner, b.compute_over_ideal.mean(), b.compute_over_ideal.quantile(0.99), b.worst, b.worst_step,
-          b.fluid_over_ideal.mean());
-  }
-  if (r.time_reversals > 0)
-    fmt::print("{} requests carry a time before their predecessor's; they arrive with it\n",
-               grouped(r.time_reversals));
-  if (r.rejected_too_large > 0)
-    fmt::print("{} requests can never fit into this pool and were rejected before they started\n",
-               grouped(r.rejected_too_large));
-  if (r.rejected_empty_prompt > 0)
-    fmt::print("{} requests have no prompt and were rejected\n", grouped(r.rejected_empty_prompt));
-}
-
-// ---- pool sizes ----
-
-struct PoolPoint {
-  std::int32_t blocks;
-  std::int64_t preemptions, rejected;
-  double token_ratio;
-};
-
 PoolPoint pool_point(const Options& options, ReplayOptions replay, std::int32_t blocks) {
   replay.scheduler.blocks = blocks;
   replay.series_points = 0;
@@ -266,70 +181,13 @@ PoolPoint pool_point(const Options& options, ReplayOptions replay, std::int32_t 
               : static_cast<double>(h.token_hits) / static_cast<double>(h.token_references)};
 }
 
-// The smallest pool that neither preempts nor rejects, by doubling and bisection between neighbours.
-std::optional<PoolPoint> smallest_calm_pool(const Options& options, const ReplayOptions& replay,
-                                            std::vector<PoolPoint>& tried) {
-  const auto calm = [&](std::int32_t blocks) {
-    tried.push_back(pool_point(options, replay, blocks));
-    return tried.back().preemptions == 0 && tried.back().rejected == 0;
-  };
-  std::int32_t high = std::max(2, replay.scheduler.blocks);
-  while (!calm(high)) {
-    if (interrupted || high > kMostBlocks / 2) return std::nullopt;
-    high *= 2;
-  }
-  std::int32_t low = 1;
-  while (high - low > std::max(1, high / 200)) {  // to half a percent
-    if (interrupted) return std::nullopt;
-    const std::int32_t middle = low + (high - low) / 2;
-    (calm(middle) ? high : low) = middle;
-  }
-  for (const PoolPoint& point : tried)
-    if (point.blocks == high) return point;
-  return std::nullopt;
-}
-
 void pools(const Options& options, const ReplayOptions& replay, bool print,
            nlohmann::ordered_json& document) {
   if (options.input.path == "-")
     throw InputError("--find-pool", "a file that can be read again", "standard input");
-  const auto as_json = [](const PoolPoint& p) {
-    return nlohmann::ordered_json{{"blocks", p.blocks},
-                                  {"preemptions", p.preemptions},
-                                  {"rejected", p.rejected},
-                                  {"token_ratio", p.token_ratio}};
-  };
-  std::vector<PoolPoint> tried;
-  const std::optional<PoolPoint> smallest = smallest_calm_pool(options, replay, tried);
-  document["find_pool"] = {{"smallest_blocks", nullptr}, {"tried", nlohmann::ordered_json::array()}};
-  if (smallest) document["find_pool"]["smallest_blocks"] = smallest->blocks;
-  for (const PoolPoint& point : tried) document["find_pool"]["tried"].push_back(as_json(point));
-  if (print) {
-    fmt::print("\nsmallest pool without preemption or rejection: {}\n",
-               smallest ? fmt::format("{} blocks ({} tokens), to half a percent", grouped(smallest->blocks),
-                                      grouped(std::int64_t{smallest->blocks} * replay.scheduler.block_tokens))
-                        : "none found");
-  }
-  if (!options.knee || !smallest) return;
-  const Terminal terminal = terminal_of(stdout);
-  std::vector<PoolPoint> knee;
-  for (const int percent : {20, 30, 40, 50, 60, 70, 80, 90, 95, 100, 110, 150}) {
-    if (interrupted) break;
-    const auto blocks =
-        static_cast<std::int32_t>(std::max<std::int64_t>(2, std::int64_t{smallest->blocks} * percent / 100));
-    knee.push_back(percent == 100 ? *smallest : pool_point(options, replay, blocks));
-  }
-  document["knee"] = nlohmann::ordered_json::array();
-  std::int64_t most = 1;
-  for (const PoolPoint& point : knee) most = std::max(most, point.preemptions);
-  for (const PoolPoint& point : knee) {
-    document["knee"].push_back(as_json(point));
-    if (print)
-      fmt::print("  {:>10} blocks  {:>8} preemptions {:>7} rejected  hits {:>6.2f} %  {}\n",
-                 grouped(point.blocks), grouped(point.preemptions), grouped(point.rejected),
-                 point.token_ratio * 100,
-                 bar(static_cast<double>(point.preemptions) / static_cast<double>(most), 24, terminal));
-  }
+  find_pools(
+      {replay.scheduler.blocks, kMostBlocks, replay.scheduler.block_tokens, options.knee, print},
+      [&](std::int32_t blocks) { return pool_point(options, replay, blocks); }, document);
 }
 
 // Zeros that were never counted would be lies.
@@ -354,21 +212,25 @@ int serve(const Options& options) {
   const ReplayOptions replay = replay_options(options);
   std::optional<StepDump> steps;
   if (!options.steps_path.empty()) steps.emplace(options.steps_path);
+  std::optional<ReplayTimeline> timeline;
+  if (!options.timeline_path.empty()) timeline.emplace(replay);
   std::optional<ReplayVerifier> verifier;
   if (options.verify.steps > 0) verifier.emplace(options.verify, replay);
   StepObserver observe;
-  if (steps || verifier)
+  if (steps || timeline || verifier)
     observe = [&](const StepView& view) {
       if (steps) steps->write(view);
+      if (timeline) timeline->observe(view);
       if (verifier) verifier->observe(view);
     };
   const Run run = run_once(options, replay, observe);
   if (steps) steps->close();
+  if (timeline) write_text(options.timeline_path, "--timeline", timeline->json(run.config.trace));
   const bool print = !options.common.quiet && options.common.json_path != "-" && options.steps_path != "-";
   nlohmann::ordered_json document = replay_document(run.config, replay, run.result);
   if (is_peer(options)) drop_what_peers_do_not_say(document);
   if (run.bad_lines > 0) document["trace"]["skipped_lines"] = run.bad_lines;
-  if (print) print_summary(replay, run);
+  if (print) print_summary(replay, run.config, run.result, run.bad_lines);
   if ((options.find_pool || options.knee) && !interrupted) pools(options, replay, print, document);
   int code = kPass;
   if (verifier && !interrupted) code = verifier->verify(*open_source(options), document, print);
@@ -384,6 +246,7 @@ int serve_contiguous(const Options& options) {
                                                           {"--watermark", options.watermark > 0},
                                                           {"--window", options.window_tokens > 0},
                                                           {"--steps", !options.steps_path.empty()},
+                                                          {"--timeline", !options.timeline_path.empty()},
                                                           {"--verify", options.verify.steps != 0},
                                                           {"--find-pool", options.find_pool || options.knee},
                                                           {"--check", options.check}};
@@ -523,6 +386,8 @@ void register_replay(Registry& registry) {
   command->add_option("--series-points", o->series_points, "Points of the time series in the JSON; 0 = none")
       ->capture_default_str();
   command->add_option("--steps", o->steps_path, "Write every step as a JSON line to FILE")->type_name("FILE");
+  command->add_option("--timeline", o->timeline_path, "Write a timeline for ui.perfetto.dev to FILE")
+      ->type_name("FILE");
   command->add_option("--html", o->html_path, "Write the report as one HTML page to FILE")->type_name("FILE");
   command->add_flag("--find-pool", o->find_pool, "Search the smallest pool without preemption");
   command->add_flag("--knee", o->knee, "Preemptions and hits over pool size, around that pool");
@@ -542,6 +407,9 @@ void register_replay(Registry& registry) {
       ->capture_default_str();
   command->add_option("--verify-dims", o->verify.dims, "Dimensions of a key: 32, 64, 96 or 128")
       ->capture_default_str();
+  command->add_option("--verify-fault", o->verify.fault,
+                      "Plant a fault of the engine, to see it found: block-handed-out-twice, "
+                      "table-update-lost, write-lost, blocks-swapped or foreign-table");
   command->add_flag("--check", o->check, "Check all invariants after every step");
   add_common_options(*command, o->common);
   command->footer(

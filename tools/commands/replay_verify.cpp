@@ -52,6 +52,8 @@ void print_result(const VerifyOptions& options, const ReplayVerificationResult& 
       "  {} compared with the twin bit by bit, {} differ; largest error {:.3f} of its bound; digest "
       "{:016x}\n",
       grouped(v.twin_elements), grouped(v.twin_mismatches), v.worst_headroom, v.digest);
+  if (options.fault != "none")
+    fmt::print("  the planted fault {} struck {} times\n", options.fault, grouped(r.fault_strikes));
   if (v.misplaced_slots > 0 || r.double_writes > 0)
     fmt::print("  {} live slots hold another token; {} slots were written twice in one step\n",
                grouped(v.misplaced_slots), grouped(r.double_writes));
@@ -76,6 +78,7 @@ ReplayVerifier::ReplayVerifier(const VerifyOptions& options, const ReplayOptions
               replay.planners.empty() ? "assay" : replay.planners.front()),
       kernel_(std::make_unique<Kernel>(options.kernel)) {
   if (options.op != "paged-mqa-logits") throw InputError("--op", "paged-mqa-logits", "'" + options.op + "'");
+  (void)properties::engine_fault_named(options.fault, "--verify-fault");
   if (kernel_->set.find(ASSAY_OP_PAGED_MQA_LOGITS) == nullptr)
     throw InputError("--kernel", "a kernel of paged-mqa-logits", options.kernel + ", which has none");
   if (replay.scheduler.window_tokens > 0)
@@ -94,7 +97,8 @@ int ReplayVerifier::verify(RequestSource& requests, nlohmann::ordered_json& docu
   check.seed = options_.seed;
   check.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const ReplayVerificationResult r = properties::verify_replay(
-      requests, replay_, scores_.pick(options_.steps), *kernel_->set.find(ASSAY_OP_PAGED_MQA_LOGITS), check);
+      requests, replay_, scores_.pick(options_.steps), *kernel_->set.find(ASSAY_OP_PAGED_MQA_LOGITS), check,
+      properties::engine_fault_named(options_.fault, "--verify-fault"));
   const Verification& v = r.data;
   auto& out = document["verify"] = {{"op", options_.op},
                                     {"kernel", options_.kernel},
@@ -116,6 +120,7 @@ int ReplayVerifier::verify(RequestSource& requests, nlohmann::ordered_json& docu
                                     {"inputs_modified", v.inputs_modified},
                                     {"digest", fmt::format("{:016x}", v.digest)},
                                     {"picked", r.steps}};
+  if (options_.fault != "none") out["fault"] = {{"name", options_.fault}, {"strikes", r.fault_strikes}};
   out["listed"] = nlohmann::ordered_json::array();
   for (const WrongElement& wrong : v.listed) out["listed"].push_back(as_json(wrong));
   if (print) print_result(options_, r);

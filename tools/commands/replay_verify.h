@@ -16,6 +16,7 @@ namespace assay::tools {
 struct VerifyOptions {
   std::int64_t steps = 0;  // 0: nothing is verified
   std::string pick = "even", op = "paged-mqa-logits", kernel = "twin";
+  std::string fault = "none";  // planted, see properties/world/engine_faults.h
   std::int32_t heads = 64, dims = 128;
   std::uint64_t seed = 1;
 };

@@ -13,6 +13,7 @@
 #include "tools/commands/lengths.h"
 #include "tools/commands/schedule_trace.h"
 #include "tools/terminal/bars.h"
+#include "tools/timeline/schedule_timeline.h"
 
 namespace assay::tools {
 namespace {
@@ -21,7 +22,7 @@ struct Options {
   CommonOptions common;
   std::string lengths;
   ScheduleTraceOptions trace;
-  std::string planner = "all";
+  std::string planner = "all", timeline_path;
   std::int32_t parts = kH200SmCount;
   std::int32_t kv_heads = 1;
   std::int32_t group = 1;
@@ -128,6 +129,7 @@ int run(const Options& options) {
                "load per SM");
   }
   BalanceScratch scratch;
+  ScheduleTimeline timeline;
   auto& results = document["planners"] = nlohmann::ordered_json::object();
   for (const Planner* planner : chosen) {
     const Balance balance = balance_of(*planner, batch, scratch, options.rate_cap);
@@ -139,6 +141,7 @@ int run(const Options& options) {
                                            {"pieces", scratch.schedule.pieces.size()},
                                            {"scheduled_tokens", balance.scheduled_tokens},
                                            {"loads", scratch.loads}};
+    if (!options.timeline_path.empty()) timeline.add(*planner, scratch.schedule, batch);
     if (!print) continue;
     const double top = static_cast<double>(*std::max_element(scratch.loads.begin(), scratch.loads.end()));
     const Tone tone = balance.compute_over_ideal > 2     ? Tone::kBad
@@ -156,6 +159,7 @@ int run(const Options& options) {
         "own rate. shared bw: the same when SMs share the memory's bandwidth, each at most {:g} times its "
         "fair share.\n",
         options.rate_cap);
+  if (!options.timeline_path.empty()) write_text(options.timeline_path, "--timeline", timeline.json());
   write_json(options.common, document);
   return kPass;
 }
@@ -190,6 +194,8 @@ void register_schedule(Registry& registry) {
   command->add_option("--group", options->group, "Query heads per KV head")->capture_default_str();
   command->add_option("--rate-cap", options->rate_cap, "Bandwidth one SM can draw, in fair shares")
       ->capture_default_str();
+  command->add_option("--timeline", options->timeline_path, "Write the plans for ui.perfetto.dev to FILE")
+      ->type_name("FILE");
   add_common_options(*command, options->common);
   command->footer(
       "\nExample:\n  assay schedule --lengths 128k,63x2k --kv-heads 8 --group 8\n"
