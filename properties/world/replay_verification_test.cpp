@@ -20,7 +20,7 @@ ReplayOptions engine(std::int32_t blocks) {
   ReplayOptions o;
   o.scheduler.blocks = blocks;
   o.clock = StepClock::parse("fixed:25");
-  o.limit_requests = 40;
+  o.limit_requests = 24;
   return o;
 }
 
@@ -41,7 +41,7 @@ std::vector<std::int64_t> picked(const ReplayOptions& replay, std::int64_t count
 }
 
 ReplayVerificationResult verified(const char* kernel_name, const StepCheckOptions& check, EngineFault fault,
-                                  std::int64_t count = 12) {
+                                  std::int64_t count = 8) {
   const ReplayOptions replay = engine(3500);
   const KernelSet kernels(kernel_name);
   const auto reader = open_trace_in_memory(std::string(sample_trace()), "sample", {});
@@ -52,7 +52,7 @@ ReplayVerificationResult verified(const char* kernel_name, const StepCheckOption
 TEST(VerifiedReplay, AHealthyEngineShowsNoWrongElementUnderAnyBuiltInKernel) {
   for (const char* kernel : {"twin", "golden-rounded", "naive"}) {
     const auto r = verified(kernel, small_shape(), EngineFault::kNone);
-    EXPECT_EQ(r.data.steps, 12) << kernel;
+    EXPECT_EQ(r.data.steps, 8) << kernel;
     EXPECT_GT(r.data.elements, 10'000) << kernel;
     EXPECT_TRUE(r.data.passed()) << kernel << ": "
                                  << (r.data.listed.empty() ? "" : describe(r.data.listed[0]));
@@ -74,7 +74,7 @@ TEST(VerifiedReplay, TheDigestDoesNotDependOnThreads) {
 class FaultCanary : public testing::TestWithParam<EngineFault> {};
 
 TEST_P(FaultCanary, AFaultOfTheEngineShowsAsWrongDataWithRequestTokenBlockAndSlot) {
-  const auto r = verified("twin", small_shape(), GetParam(), 60);
+  const auto r = verified("twin", small_shape(), GetParam(), 24);
   EXPECT_GT(r.fault_strikes, 0) << "the fault never struck";
   EXPECT_GT(r.data.wrong, 0);
   EXPECT_GT(r.data.misplaced_slots, 0);
