@@ -6,6 +6,9 @@
 #include <mutex>
 #include <sstream>
 #include <thread>
+#include <utility>
+
+#include "model/core/check.h"
 
 namespace assay::properties {
 namespace {
@@ -46,7 +49,39 @@ MutantVerdict try_mutant(const SelftestOptions& options, const KernelMutant& mut
   return verdict;
 }
 
+// Which planted fault dies by which check.
+constexpr std::pair<Check, const char*> kWitnesses[] = {
+    {Check::kMargins, "K13c"},  {Check::kUnwritten, "K12a"}, {Check::kSecondPoison, "K7c"},
+    {Check::kGolden, "K16a"},   {Check::kEveryRow, "K16a"},  {Check::kTwin, "K20a"},
+    {Check::kRelation, "K18a"}, {Check::kExit, "K19e"},      {Check::kHiddenValues, "K19f"}};
+constexpr std::int64_t kCasesPerCheck = 48;
+
 }  // namespace
+
+std::vector<CheckVerdict> run_check_selftest(const SelftestOptions& options) {
+  std::vector<CheckVerdict> verdicts;
+  for (const auto& [check, name] : kWitnesses) {
+    const auto& mutants = kernel_mutants();
+    const auto mutant = std::find_if(mutants.begin(), mutants.end(), [name = name](const KernelMutant& m) {
+      return std::string(name) == m.name;
+    });
+    ASSAY_CHECK(mutant != mutants.end());
+    WorkerProcess worker(options.worker(std::string("mutant:") + name));
+    GeneratorOptions generator;
+    generator.operations = {static_cast<Operation>(mutant->kernel.op)};
+    CheckVerdict verdict{check, name, false, 0, 0, kCasesPerCheck};
+    for (std::int64_t index = 0; index < kCasesPerCheck; ++index) {
+      const KernelCase kernel_case = generate_case(generator, options.seed, index);
+      const bool with = lists(mutant->statuses, name_of(try_case(worker, kernel_case).status));
+      const bool without = lists(mutant->statuses, name_of(try_case(worker, kernel_case, check).status));
+      verdict.killed_with += with;
+      verdict.killed_without += without;
+      verdict.detected = verdict.detected || (with && !without);
+    }
+    verdicts.push_back(std::move(verdict));
+  }
+  return verdicts;
+}
 
 std::vector<MutantVerdict> run_selftest(const SelftestOptions& options,
                                         const std::function<bool(const MutantVerdict&)>& seen) {

@@ -39,6 +39,15 @@ struct MutantVerdict {
   std::int64_t sequences = 0, blocks = 0, shrink_tries = 0;  // of the shrunk case
 };
 
+// A check of the trial, left out: some case of its mutant must be killed with it and live without it.
+struct CheckVerdict {
+  Check check = Check::kNone;
+  std::string mutant;     // the planted fault that the check is there for
+  bool detected = false;  // leaving it out was noticed
+  std::int64_t killed_with = 0, killed_without = 0, cases = 0;
+};
+[[nodiscard]] std::vector<CheckVerdict> run_check_selftest(const SelftestOptions& options);
+
 // In the order of kernel_mutants(). The callback sees each verdict as it comes; false stops.
 [[nodiscard]] std::vector<MutantVerdict> run_selftest(
     const SelftestOptions& options, const std::function<bool(const MutantVerdict&)>& seen = {});

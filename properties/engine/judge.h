@@ -25,8 +25,9 @@ struct Segment {
 
 struct Judgement {
   Status status = Status::kPassed;
-  std::string text;     // place, expected, got
-  double headroom = 0;  // worst error / bound; meaningless unless elements > 0
+  std::string text;                 // place, expected, got
+  double headroom = 0;              // worst error / bound; meaningless unless elements > 0
+  std::int64_t row = -1, rows = 0;  // where the worst element lies; -1: nowhere in particular
   std::int64_t elements = 0;
   std::int64_t twin_elements = 0;  // compared bit by bit with the claimed twin
 };

@@ -61,6 +61,8 @@ class LogitsJudge : public CaseJudge {
       const ElementFinding& worst = *result.bound.worst();
       judgement.status = status_of(worst.element);
       judgement.text = result.bound.summary();
+      judgement.row = worst.at[0];
+      judgement.rows = p_.rows();
       explain(worst, judgement);
       return judgement;
     }

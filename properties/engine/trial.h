@@ -28,9 +28,29 @@ struct Outcome {
   std::uint64_t digest = 0;  // of status and must-write bytes
 };
 
+// The checks of a trial, each of which some planted fault dies by alone. Only the selftest leaves one out,
+// to show that its fault then lives: a check that can be left out unnoticed checks nothing.
+enum class Check : std::uint8_t {
+  kNone,          // all are made
+  kMargins,       // bytes around a tensor are as they were
+  kUnwritten,     // every must-write element was written
+  kSecondPoison,  // other dead bytes, same result
+  kGolden,        // golden, bound, masks
+  kEveryRow,      // ... of every row, not only of the last
+  kTwin,          // the bits of the twin that is claimed
+  kRelation,      // the second case that a claim obliges to
+  kExit,          // a process that leaves with exit(0) has failed
+  kHiddenValues,  // plan() sees integer tensors only
+};
+inline constexpr Check kChecks[] = {Check::kMargins,  Check::kUnwritten, Check::kSecondPoison,
+                                    Check::kGolden,   Check::kEveryRow,  Check::kTwin,
+                                    Check::kRelation, Check::kExit,      Check::kHiddenValues};
+[[nodiscard]] const char* name_of(Check check);
+
 // Runs the kernel of `worker` that does the case's operation; UNSUPPORTED when there is none.
 // Throws what the worker's start throws.
-[[nodiscard]] Outcome try_case(WorkerProcess& worker, const KernelCase& kernel_case);
+[[nodiscard]] Outcome try_case(WorkerProcess& worker, const KernelCase& kernel_case,
+                               Check left_out = Check::kNone);
 
 // As try_case; a numerical failure in a lane that cannot name blocks is tried again in the address lane,
 // whose verdict is taken when it is WRONG_BLOCK. `named` is then the case that shows it.

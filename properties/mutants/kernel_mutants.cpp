@@ -35,6 +35,28 @@ KernelMutant schedule(const char* name, const char* fault, const char* oracle, c
   return {name, fault, oracle, statuses, descriptor<Mutant>(ASSAY_OP_SCHEDULE_METADATA, name)};
 }
 
+template <typename Mutant>
+KernelMutant claiming(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  KernelMutant mutant = paged<Mutant>(name, fault, oracle, statuses);
+  mutant.kernel.claims =
+      "determinism=bitwise batch-invariant split-invariant block-renaming-invariant "
+      "arithmetic=hopper-e4m3-mqa-logits acc=fp8tc unit=1";
+  return mutant;
+}
+// A plan() that looks at weights, so that work could hide where nobody times it.
+KernelMutant planning(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  KernelMutant mutant = paged<PagedKernel>(name, fault, oracle, statuses);
+  mutant.kernel.plan = [](const assay_call* call) -> int {
+    const assay_tensor& weights = call->inputs[1];
+    if (witnessed(weights.shape[0] > 0)) {
+      volatile std::uint8_t first = *bytes_of_tensor(weights);
+      (void)first;
+    }
+    return ASSAY_OK;
+  };
+  return mutant;
+}
+
 // Verdicts that several oracles lead to.
 constexpr const char* kWrongRead = "WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK OOB_READ";
 
@@ -68,6 +90,7 @@ std::vector<KernelMutant> make() {
       paged<K6b>("K6b", "no reload after 32 block ids", "address lane", kWrongRead),
       paged<K7a>("K7a", "the tail bounded in blocks", "mask", "INCORRECT_MASK POISON_LEAK"),
       paged<K7b>("K7b", "a mask by multiplication", "input poison", "POISON_LEAK INCORRECT_MASK"),
+      paged<K7c>("K7c", "a dead byte moves results inside their bound", "second poison", "POISON_LEAK"),
       paged<K8a>("K8a", "the table read one column too far", "guard page", "OOB_READ"),
       paged<K8b>("K8b", "the block behind a dead table entry touched", "guard page", "OOB_READ"),
       paged<K9a>("K9a", "block offsets in int32", "far offsets",
@@ -95,6 +118,7 @@ std::vector<KernelMutant> make() {
                     "OOB_WRITE INCORRECT_MASK INCORRECT_NUMERICAL OOB_READ POISON_LEAK"),
       paged<K13b>("K13b", "whole units stored, past the columns", "margins",
                   "OOB_WRITE INCORRECT_MASK INCORRECT_NUMERICAL"),
+      paged<K13c>("K13c", "a byte written in front of the output", "margins", "OOB_WRITE"),
       paged<K15a>("K15a", "the last eight heads dropped", "golden per element",
                   "INCORRECT_NUMERICAL WRONG_BLOCK"),
       paged<K15b>("K15b", "weights of the sequence's first query", "golden per element",
@@ -122,6 +146,12 @@ std::vector<KernelMutant> make() {
       paged<K19b>("K19b", "the first call's longest length kept", "A then B",
                   "UNWRITTEN NONDETERMINISTIC POISON_LEAK"),
       paged<K19c>("K19c", "an input written in place", "read-only inputs", "INPUT_MODIFIED"),
+      paged<K19d>("K19d", "the answer of the call before, by pointer", "doubled weights",
+                  "CLAIM_FALSE INCORRECT_NUMERICAL"),
+      paged<K19e>("K19e", "exit(0) instead of an answer", "worker process", "RUNTIME_ERROR"),
+      planning("K19f", "values read while planning", "hidden values", "OOB_READ"),
+      claiming<K20a>("K20a", "fp32 sums that claim to be the tensor core's", "twin", "CLAIM_FALSE"),
+      paged<K20b>("K20b", "weights rounded to bf16", "golden per element", "INCORRECT_NUMERICAL"),
   };
 }
 

@@ -8,7 +8,7 @@
 //                        or {"error": why the kernel cannot be loaded}
 //   {"command":"load","id","op","tensors":[...],"ints","reals","front","alignment"}
 //       -> {"id","status":"ok","workspace_bytes":n}
-//   {"command":"run","id","plan":true,"margin":255,"workspace":{place}}
+//   {"command":"run","id","plan":true,"hide":true,"margin":255,"workspace":{place}}
 //       -> {"id","status":"ok","witness":n,"plan_seconds","run_seconds"}
 //   end of file: the worker leaves
 //

@@ -147,7 +147,7 @@ class Session {
     auto planned = begin;
     if (plan) {
       control->phase = kPlanning;
-      call_->hide_values(true);
+      if (command.value("hide", true)) call_->hide_values(true);
       status = kernel_->plan(&call_->call());
       call_->hide_values(false);
       planned = Clock::now();

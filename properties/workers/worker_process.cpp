@@ -247,6 +247,7 @@ Reply WorkerProcess::lost(bool late) {
       reply.witness = control.witness;
     reply.text = fmt::format("{} in {}", signal_name(WTERMSIG(status)), phase_word(control.phase));
   } else {
+    reply.left_by_itself = WEXITSTATUS(status) == 0;
     reply.text = fmt::format("exit({}) in {}", WEXITSTATUS(status), phase_word(control.phase));
   }
   if (const std::string words = last_words(); !words.empty()) reply.text += ": " + words;
@@ -324,13 +325,11 @@ Reply WorkerProcess::load(const Operands& operands) {
   return ask(command.dump() + "\n", command_.timeout_seconds);
 }
 
-Reply WorkerProcess::run(bool plan, std::uint8_t margin) {
+Reply WorkerProcess::run(bool plan, std::uint8_t margin, bool hide_values) {
   ASSAY_CHECK(process_ > 0);
-  const json command{{"command", "run"},
-                     {"id", ++sequence_},
-                     {"plan", plan},
-                     {"margin", margin},
-                     {"workspace", place_json(tensors_.workspace())}};
+  const json command{{"command", "run"},    {"id", ++sequence_},
+                     {"plan", plan},        {"margin", margin},
+                     {"hide", hide_values}, {"workspace", place_json(tensors_.workspace())}};
   return ask(command.dump() + "\n", command_.timeout_seconds);
 }
 

@@ -53,6 +53,7 @@ struct Reply {
   double plan_seconds = 0, run_seconds = 0;
   // A device's own fault: it says what, not where.
   bool device_fault = false;
+  bool left_by_itself = false;  // kDied: the process ended with exit(0)
   // run on a device: a margin byte that changed there. Tensor as Place numbering; -1: none.
   std::int64_t touched_tensor = -1, touched_offset = 0;
 };
@@ -74,7 +75,8 @@ class WorkerProcess {
   [[nodiscard]] Reply load(const Operands& operands);
   // After tensors().place_workspace(reply.workspace_bytes).
   // `margin`: the byte that lies around every tensor (a device has margins of its own).
-  [[nodiscard]] Reply run(bool plan, std::uint8_t margin);
+  // hide_values: plan() faults when it looks at anything but integers.
+  [[nodiscard]] Reply run(bool plan, std::uint8_t margin, bool hide_values = true);
 
   [[nodiscard]] std::int64_t deaths() const { return deaths_; }
   // Ends the process from outside: what the tests of the campaign's memory use.

@@ -99,14 +99,35 @@ int run(const Options& options) {
                       {"blocks", v.blocks},
                       {"shrink_tries", v.shrink_tries}});
   }
-  document["mutants"] = verdicts.size();
+  std::int64_t mutants = static_cast<std::int64_t>(verdicts.size());
+  if (options.only.empty() && !interrupted) {
+    auto& checks = document["checks"] = nlohmann::ordered_json::array();
+    for (const properties::CheckVerdict& v : run_check_selftest(selftest)) {
+      ++mutants;
+      killed += v.detected;
+      if (!v.detected) survivors.push_back(std::string("check ") + name_of(v.check));
+      checks.push_back({{"check", name_of(v.check)},
+                        {"mutant", v.mutant},
+                        {"detected", v.detected},
+                        {"killed_with", v.killed_with},
+                        {"killed_without", v.killed_without},
+                        {"cases", v.cases}});
+      if (print)
+        fmt::print("check {:<14} left out: {}  {} kills {} of {} cases with it, {} without\n",
+                   name_of(v.check),
+                   toned(v.detected ? "noticed " : "UNNOTICED", v.detected ? Tone::kGood : Tone::kBad,
+                         terminal_of(stdout)),
+                   v.mutant, v.killed_with, v.cases, v.killed_without);
+    }
+  }
+  document["mutants"] = mutants;
   document["killed"] = killed;
   document["survivors"] = survivors;
   document["median"] = {
       {"cases", median_of(cases)}, {"sequences", median_of(sequences)}, {"blocks", median_of(blocks)}};
   if (print)
     fmt::print("\n{} of {} mutants killed; median {} cases, shrunk to {} sequences and {} blocks\n", killed,
-               verdicts.size(), median_of(cases), median_of(sequences), median_of(blocks));
+               mutants, median_of(cases), median_of(sequences), median_of(blocks));
   write_json(options.common, document);
   if (!survivors.empty()) return kMutantSurvived;
   return interrupted ? kInconclusive : kPass;
