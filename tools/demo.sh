@@ -21,8 +21,8 @@ tools/test.sh --build-only || exit $?
 assay=build/release/bin/assay
 
 echo
-echo "== replay: the sample trace through a pool that is a little too small"
-"$assay" replay --blocks 3500 --json "$output/run.json" --html "$output/report.html" || exit 1
+echo "== replay: the sample trace through a pool that is a little too small; 24 steps verified by their data"
+"$assay" replay --blocks 3500 --verify 24 --json "$output/run.json" --html "$output/report.html" || exit 1
 echo
 echo "== schedule: one long sequence among short ones, on 132 SMs"
 "$assay" schedule --lengths 128k,63x2k --kv-heads 8 --group 8 || exit 1
