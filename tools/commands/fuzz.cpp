@@ -7,6 +7,7 @@
 
 #include "model/core/check.h"
 #include "properties/campaign/campaign.h"
+#include "tools/commands/fuzz_modes.h"
 #include "tools/commands/kernel_options.h"
 #include "tools/commands/trace_actions.h"
 #include "tools/terminal/bars.h"
@@ -30,6 +31,7 @@ struct Options {
   std::int64_t products = properties::GeneratorOptions{}.products;
   std::string share;
   bool list_missing = false;
+  bool world = false, twice = false;
 };
 
 // "90", "60s", "5m", "2h".
@@ -157,7 +159,28 @@ void print(const Options& options, const CampaignOptions& campaign, const Campai
   }
 }
 
+int run_world(const Options& options) {
+  if (!options.kernel.operations.empty())
+    throw InputError("--op", "nothing with --world", options.kernel.operations.front());
+  if (!options.share.empty()) throw InputError("--share", "nothing with --world", options.share);
+  if (options.cases < 0) throw InputError("--cases", "0 or more", std::to_string(options.cases));
+  WorldFuzzOptions world;
+  world.cases = options.cases;
+  world.seconds = options.time.empty() ? (options.cases == 0 ? 60 : 0) : seconds_of(options.time);
+  if (options.cases > 0 && !options.time.empty())
+    throw InputError("--time", "either --time or --cases with --world", options.time);
+  world.workers = options.workers > 0 ? options.workers
+                                      : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  world.twice = options.twice;
+  world.kernel = options.kernel.kernel;
+  world.out = options.out;
+  return fuzz_worlds(options.common, world);
+}
+
 int run(const Options& options) {
+  if (options.world) return run_world(options);
+  if (options.twice)
+    throw InputError("--twice", "only with --world (kernel cases run several times as it is)", "--twice");
   const CampaignOptions campaign = campaign_of(options);
   ProgressLine line(!options.common.quiet);
   const CampaignResult result = run_campaign(
@@ -207,12 +230,16 @@ void register_fuzz(Registry& registry) {
       ->capture_default_str();
   command->add_option("--share", options->share,
                       "R/N: of N processes, this is number R; no two try the same case");
+  command->add_flag("--world", options->world,
+                    "Whole worlds instead of cases: traffic, pool, policy, call and schedule from one seed");
+  command->add_flag("--twice", options->twice, "With --world: live each world twice and compare digests");
   command->add_flag("--missing", options->list_missing, "List the cells that were never hit");
   add_common_options(*command, options->common);
   command->footer(
       "\nExamples:\n  assay fuzz --kernel twin --cases 2000\n  assay fuzz --kernel ./my.so --time 5m "
       "--workers 8\n"
-      "  assay fuzz --kernel my_kernel.py:function --op paged-mqa-logits --time 60s");
+      "  assay fuzz --kernel my_kernel.py:function --op paged-mqa-logits --time 60s\n"
+      "  assay fuzz --world --cases 1000 --twice");
   command->callback([&registry, options] { registry.chosen = [options] { return run(*options); }; });
 }
 

@@ -112,17 +112,14 @@ void ProgressLine::show(const std::string& text) {
   std::fflush(stderr);
 }
 
-properties::KernelCase read_case(const std::string& path, nlohmann::ordered_json* document) {
+nlohmann::ordered_json read_case_document(const std::string& path) {
   std::ifstream in(path);
   if (!in) throw InputError(path, "a case file that can be read", "none");
-  nlohmann::ordered_json json;
   try {
-    json = nlohmann::ordered_json::parse(in);
+    return nlohmann::ordered_json::parse(in);
   } catch (const nlohmann::json::exception& error) {
-    throw InputError(path, "JSON of schema assay.case/1", error.what());
+    throw InputError(path, "JSON of a case", error.what());
   }
-  if (document != nullptr) *document = json;
-  return properties::case_from_json(json, path);
 }
 
 }  // namespace assay::tools

@@ -45,8 +45,7 @@ class ProgressLine {
   bool enabled_ = false, visible_ = false;
 };
 
-// A case file of schema assay.case/1. InputError with the path.
-[[nodiscard]] properties::KernelCase read_case(const std::string& path,
-                                               nlohmann::ordered_json* document = nullptr);
+// The JSON of a case file. InputError with the path.
+[[nodiscard]] nlohmann::ordered_json read_case_document(const std::string& path);
 
 }  // namespace assay::tools

@@ -7,6 +7,7 @@
 #include "model/core/check.h"
 #include "properties/campaign/campaign.h"
 #include "properties/engine/shrink.h"
+#include "tools/commands/fuzz_modes.h"
 #include "tools/commands/kernel_options.h"
 #include "tools/terminal/bars.h"
 
@@ -56,8 +57,10 @@ int code_of(const Outcome& outcome) {
 }
 
 int run(const ReproduceOptions& options) {
-  nlohmann::ordered_json document;
-  const properties::KernelCase kernel_case = read_case(options.file, &document);
+  nlohmann::ordered_json document = read_case_document(options.file);
+  if (document.is_object() && document.value("schema", nlohmann::ordered_json()) == "assay.world/1")
+    return reproduce_world(options.common, options.file, document, options.kernel.kernel);
+  const properties::KernelCase kernel_case = properties::case_from_json(document, options.file);
   if (options.repeats < 1) throw InputError("--repeat", "1 or more", std::to_string(options.repeats));
   properties::WorkerProcess worker(worker_command(options.kernel));
   Outcome outcome = try_case(worker, kernel_case);
@@ -91,7 +94,8 @@ int run(const ReproduceOptions& options) {
 }
 
 int run(const ShrinkOptions& options) {
-  const properties::KernelCase kernel_case = read_case(options.file);
+  const properties::KernelCase kernel_case =
+      properties::case_from_json(read_case_document(options.file), options.file);
   properties::WorkerProcess worker(worker_command(options.kernel));
   const properties::Diagnosis start = diagnose(worker, kernel_case);
   if (!is_failure(start.outcome.status)) {
@@ -136,7 +140,7 @@ void register_reproduce(Registry& registry) {
   auto options = std::make_shared<ReproduceOptions>();
   CLI::App* command = registry.app.add_subcommand(
       "reproduce", "Runs one case file against a kernel: the same verdict anywhere");
-  command->add_option("file", options->file, "A case (assay.case/1)")->required();
+  command->add_option("file", options->file, "A case or a world (assay.case/1, assay.world/1)")->required();
   command->add_option("--repeat", options->repeats, "Run it that often (races)")->capture_default_str();
   add_kernel_options(*command, options->kernel);
   add_common_options(*command, options->common);

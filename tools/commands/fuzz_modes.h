@@ -1,0 +1,26 @@
+// The other things that assay fuzz can try, besides one kernel (fuzz.cpp): worlds. Each has its own JSON.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tools/commands/command.h"
+
+namespace assay::tools {
+
+struct WorldFuzzOptions {
+  std::int64_t cases = 0;  // 0: until `seconds` have passed
+  double seconds = 0;
+  int workers = 1;
+  bool twice = false;
+  std::string kernel = "twin";
+  std::string out;  // directory for failing worlds; "" = none
+};
+// Returns an ExitCode.
+int fuzz_worlds(const CommonOptions& common, const WorldFuzzOptions& options);
+
+// A failing world as a file, lived again with the kernel; an ExitCode.
+int reproduce_world(const CommonOptions& common, const std::string& file,
+                    const nlohmann::ordered_json& document, const std::string& kernel);
+
+}  // namespace assay::tools
