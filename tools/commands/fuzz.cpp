@@ -7,6 +7,7 @@
 
 #include "model/core/check.h"
 #include "properties/campaign/campaign.h"
+#include "tools/commands/corpus_run.h"
 #include "tools/commands/fuzz_modes.h"
 #include "tools/commands/kernel_options.h"
 #include "tools/commands/trace_actions.h"
@@ -32,6 +33,8 @@ struct Options {
   std::string share;
   bool list_missing = false;
   bool world = false, twice = false;
+  bool without_corpus = false;
+  std::string known;
 };
 
 // "90", "60s", "5m", "2h".
@@ -182,6 +185,14 @@ int run(const Options& options) {
   if (options.twice)
     throw InputError("--twice", "only with --world (kernel cases run several times as it is)", "--twice");
   const CampaignOptions campaign = campaign_of(options);
+  const std::vector<KnownFailure> ledger = read_known_failures(options.known);
+  const bool print_it = !options.common.quiet && options.common.json_path != "-";
+  CorpusRun corpus;
+  if (!options.without_corpus && campaign.share == 0) {
+    properties::WorkerProcess worker(campaign.command);
+    corpus = run_corpus(worker, options.kernel.kernel, campaign.generator.operations, ledger);
+    if (print_it) print_corpus(corpus);
+  }
   ProgressLine line(!options.common.quiet);
   const CampaignResult result = run_campaign(
       campaign, [&](const properties::CampaignCounts& counts, const Coverage& coverage, std::int64_t kinds) {
@@ -199,9 +210,11 @@ int run(const Options& options) {
         }
         return true;
       });
-  if (!options.common.quiet && options.common.json_path != "-") print(options, campaign, result);
-  write_json(options.common, to_json(options, campaign, result));
-  if (result.counts.failures > 0) return kWrongResult;
+  if (print_it) print(options, campaign, result);
+  nlohmann::ordered_json document = to_json(options, campaign, result);
+  document["corpus"] = to_json(corpus);
+  write_json(options.common, document);
+  if (result.counts.failures > 0 || corpus.failed()) return kWrongResult;
   if (result.interrupted) return kInconclusive;
   if (result.counts.passed == 0) return kInconclusive;  // everything was declined: nothing is known
   return kPass;
@@ -233,6 +246,8 @@ void register_fuzz(Registry& registry) {
   command->add_flag("--world", options->world,
                     "Whole worlds instead of cases: traffic, pool, policy, call and schedule from one seed");
   command->add_flag("--twice", options->twice, "With --world: live each world twice and compare digests");
+  command->add_flag("--no-corpus", options->without_corpus, "Do not run the corpus first");
+  command->add_option("--known", options->known, "Ledger of known corpus failures (docs/fuzzing.md)");
   command->add_flag("--missing", options->list_missing, "List the cells that were never hit");
   add_common_options(*command, options->common);
   command->footer(
