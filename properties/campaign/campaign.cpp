@@ -42,6 +42,10 @@ void add(CampaignCounts& to, const CampaignCounts& more) {
   to.worker_deaths += more.worker_deaths;
   to.witness += more.witness;
   to.worst_headroom = std::max(to.worst_headroom, more.worst_headroom);
+  for (std::size_t i = 0; i < to.lane_headroom.size(); ++i)
+    to.lane_headroom[i] = std::max(to.lane_headroom[i], more.lane_headroom[i]);
+  for (std::size_t i = 0; i < to.relation_checks.size(); ++i)
+    to.relation_checks[i] += more.relation_checks[i];
   to.digest += more.digest;
 }
 
@@ -147,8 +151,11 @@ class Campaign {
     counts.twin_elements += outcome.twin_elements;
     counts.relations += outcome.relation_checked;
     counts.witness += outcome.witness;
-    counts.worst_headroom =
-        std::max(counts.worst_headroom, is_failure(outcome.status) ? 0.0 : outcome.headroom);
+    const double headroom = is_failure(outcome.status) ? 0.0 : outcome.headroom;
+    counts.worst_headroom = std::max(counts.worst_headroom, headroom);
+    double& of_lane = counts.lane_headroom[static_cast<std::size_t>(kernel_case.lane)];
+    of_lane = std::max(of_lane, headroom);
+    counts.relation_checks[static_cast<std::size_t>(kernel_case.relation)] += outcome.relation_checked;
     counts.digest += digest_part(index, outcome);
     if (outcome.status != Status::kUnsupported) coverage.add(kernel_case);
     if (!is_failure(outcome.status)) return;

@@ -10,8 +10,10 @@
 // one would, and no two of them the same case.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -52,6 +54,8 @@ struct CampaignCounts {
   std::int64_t cases = 0, passed = 0, unsupported = 0, failures = 0;
   std::int64_t elements = 0, twin_elements = 0, relations = 0, worker_deaths = 0, witness = 0;
   double worst_headroom = 0;
+  std::array<double, std::size(kLanes)> lane_headroom{};                  // worst, by Lane
+  std::array<std::int64_t, std::size(kRelations) + 1> relation_checks{};  // by Relation
   std::uint64_t digest = 0;
 };
 

@@ -197,6 +197,13 @@ std::string claim_behind(Relation relation) {
   }
 }
 
+bool applies(Operation operation, Relation relation) {
+  if (operation == Operation::kScheduleMetadata) return false;
+  if (operation == Operation::kPagedMqaLogits) return relation != Relation::kNone;
+  return relation == Relation::kWiden || relation == Relation::kDoubleWeights ||
+         relation == Relation::kRowAlone;
+}
+
 bool obliges(const Claims& claims, Relation relation) {
   switch (relation) {
     case Relation::kNone: return false;

@@ -20,6 +20,8 @@ struct RelatedCase {
 
 // Which claim makes the relation an obligation ("" when the relation does not fit the case).
 [[nodiscard]] std::string claim_behind(Relation relation);
+// Has the operation such a second case at all?
+[[nodiscard]] bool applies(Operation operation, Relation relation);
 [[nodiscard]] bool obliges(const Claims& claims, Relation relation);
 
 // Nothing when the case has no such second: no sequences, no blocks, another operation.

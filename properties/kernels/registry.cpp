@@ -37,6 +37,13 @@ const assay_kernel* load_plugin(const std::string& path) {
 
 }  // namespace
 
+bool is_built_in(const std::string& name) {
+#ifdef ASSAY_HAS_CUDA
+  if (!sm90_kernels(name).empty()) return true;
+#endif
+  return !built_in_kernels(name).empty();
+}
+
 bool is_plugin(const std::string& name) {
   return name.find('/') != std::string::npos || name.find(".so") != std::string::npos;
 }

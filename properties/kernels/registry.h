@@ -24,7 +24,8 @@ class KernelSet {
   std::vector<const assay_kernel*> kernels_;
 };
 
-[[nodiscard]] bool is_plugin(const std::string& name);  // a path to a shared object
-[[nodiscard]] bool is_python(const std::string& name);  // file.py:function
+[[nodiscard]] bool is_built_in(const std::string& name);  // the CUDA ones depend on the build
+[[nodiscard]] bool is_plugin(const std::string& name);    // a path to a shared object
+[[nodiscard]] bool is_python(const std::string& name);    // file.py:function
 
 }  // namespace assay::properties

@@ -6,6 +6,7 @@ namespace assay::tools {
 
 void register_calibrate(Registry& registry);
 void register_fuzz(Registry& registry);
+void register_kernels(Registry& registry);
 void register_replay(Registry& registry);
 void register_report(Registry& registry);
 void register_reproduce(Registry& registry);
@@ -13,14 +14,17 @@ void register_schedule(Registry& registry);
 void register_selftest(Registry& registry);
 void register_shrink(Registry& registry);
 void register_trace(Registry& registry);
+void register_verify(Registry& registry);
 void register_worker(Registry& registry);
 
 void register_all(Registry& registry) {
   register_replay(registry);
+  register_verify(registry);
   register_fuzz(registry);
   register_reproduce(registry);
   register_shrink(registry);
   register_selftest(registry);
+  register_kernels(registry);
   register_report(registry);
   register_schedule(registry);
   register_trace(registry);
