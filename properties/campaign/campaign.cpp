@@ -211,7 +211,7 @@ class Campaign {
           failure.shrink_finished = shrunk.finished;
         }
       }
-      write(kind, failure);
+      write(kind_of(failure.shrunk, failure.outcome), failure);
     }
   }
 

@@ -19,5 +19,6 @@ if(TARGET assay_kernel_api)
           DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/assay)
 endif()
 
+install(FILES properties/workers/assay_worker.py DESTINATION ${CMAKE_INSTALL_DATADIR}/assay)
 install(FILES tools/completion/assay.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME assay)
 install(FILES tools/completion/_assay DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
