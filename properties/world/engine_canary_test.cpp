@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/core/check.h"
+#include "model/core/paged_layout.h"
 #include "properties/kernels/registry.h"
 #include "properties/world/step_check.h"
 #include "properties/world/world.h"
@@ -21,8 +22,8 @@ Verification lived_by_the_naive_engine(const World& world, naive::Fault fault) {
   options.heads = 8;
   options.dims = 32;
   options.seed = world.seed;
-  StepCheck check(*kernels.find(ASSAY_OP_PAGED_MQA_LOGITS), options, world.engine.blocks,
-                  world.engine.block_tokens);
+  const auto check = make_step_check(*kernels.find(ASSAY_OP_PAGED_MQA_LOGITS), options, world.engine.blocks,
+                                     world.engine.block_tokens);
   PoolShadow shadow(world.engine.blocks, world.engine.block_tokens);
   std::vector<RequestNames> names;
   const NamesOf names_of = [&](std::int64_t request) -> const RequestNames& {
@@ -60,7 +61,7 @@ Verification lived_by_the_naive_engine(const World& world, naive::Fault fault) {
       live.sequences.push_back({s.request, s.computed_before, s.tokens, s.tokens, decode, table, table});
     }
     shadow.write(live, names_of);
-    check.check(live, shadow, names_of, total);
+    check->check(live, shadow, names_of, total);
     for (const int request : done.finished) tables.erase(request);
   }
   return total;

@@ -2,6 +2,8 @@
 // step. What a verified replay and a world of the campaign have in common.
 #pragma once
 
+#include <memory>
+
 #include "properties/world/engine_faults.h"
 #include "properties/world/step_check.h"
 
@@ -24,7 +26,7 @@ class LiveVerifier {
  private:
   NamingSource named_;
   NamesOf names_;
-  StepCheck check_;
+  std::unique_ptr<StepCheck> check_;
   PoolShadow shadow_;
   FaultyEngine fault_;
   LiveStep live_;

@@ -10,9 +10,8 @@ ReplayVerificationResult verify_replay(RequestSource& requests, ReplayOptions re
                                        const std::vector<std::int64_t>& steps, const assay_kernel& kernel,
                                        const StepCheckOptions& options, EngineFault fault) {
   const SchedulerOptions& s = replay.scheduler;
-  if (s.window_tokens > 0)
-    throw InputError("--verify", "full attention: logits look at every token",
-                     "--window " + std::to_string(s.window_tokens));
+  StepCheckOptions check = options;
+  check.window_tokens = s.window_tokens;
   ReplayVerificationResult result;
   if (steps.empty()) return result;
   // Nothing but the tables is wanted of this pass.
@@ -22,7 +21,7 @@ ReplayVerificationResult verify_replay(RequestSource& requests, ReplayOptions re
   std::atomic<bool> stop{false};
   replay.interrupted = &stop;
 
-  LiveVerifier verifier(requests, s, kernel, options, fault);
+  LiveVerifier verifier(requests, s, kernel, check, fault);
   std::size_t next = 0;
   const auto observe = [&](const StepView& view) {
     const bool picked = view.step == steps[next];

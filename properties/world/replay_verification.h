@@ -1,7 +1,8 @@
 // A replay whose picked steps are verified by data (step_check.h). The whole trace is replayed again, for its
 // tables: the first pass (the caller's) has scored the steps, this one stops after the last picked step.
 //
-// What this does not do: take another engine than vLLM-v1, or a sliding window (the logits need every token).
+// A sliding window is the replay's; the logits refuse one, for they look at every token.
+// What this does not do: take another engine than vLLM-v1.
 #pragma once
 
 #include <atomic>

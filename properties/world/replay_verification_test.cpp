@@ -157,7 +157,7 @@ TEST(VerifiedReplay, ASlidingWindowAndAPoolOfHundredsOfGigabytesAreRefused) {
   windowed.scheduler.window_tokens = 64;
   const auto reader = open_trace_in_memory(std::string(sample_trace()), "sample", {});
   EXPECT_THROW((void)verify_replay(*reader, windowed, {1}, *kernel, small_shape()), InputError);
-  EXPECT_THROW(StepCheck(*kernel, small_shape(), 1 << 28, 16), InputError);
+  EXPECT_THROW((void)make_step_check(*kernel, small_shape(), 1 << 28, 16), InputError);
 }
 
 TEST(StepPick, EvenPicksTheFirstAndTheLastDecodeStepAndTheOthersTheWorst) {

@@ -24,7 +24,7 @@ void ScheduleCoverage::check(const StepView& view) {
       fault_ = fmt::format("{}: part {} of {}", place(), piece.part, schedule_.parts);
       return;
     }
-    auto& units = done_[static_cast<std::size_t>(piece.sequence * kv_heads_ + piece.head)];
+    auto& units = done_[static_cast<std::size_t>(std::int64_t{piece.sequence} * kv_heads_ + piece.head)];
     for (std::int64_t i = 0; i < piece.unit_count; ++i) {
       const std::int64_t unit = piece.unit_begin + i * piece.unit_step;
       if (unit >= static_cast<std::int64_t>(units.size()) || units[static_cast<std::size_t>(unit)]++ != 0) {

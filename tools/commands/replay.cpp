@@ -397,16 +397,18 @@ void register_replay(Registry& registry) {
       ->add_option("--verify-pick", o->verify.pick,
                    "Which steps: even, or the worst by fragmentation, imbalance or length")
       ->capture_default_str();
-  command->add_option("--op", o->verify.op, "The operation that is verified: paged-mqa-logits")
+  command
+      ->add_option("--op", o->verify.op,
+                   "The operation that is verified: paged-mqa-logits or paged-attention")
       ->capture_default_str();
   command
       ->add_option("--kernel", o->verify.kernel,
                    "The kernel that is verified: twin, golden-rounded, naive, or a path to a plug-in")
       ->capture_default_str();
-  command->add_option("--verify-heads", o->verify.heads, "Query heads of the verified logits")
+  command->add_option("--verify-heads", o->verify.heads, "Query heads (logits: 64, attention: 8)");
+  command->add_option("--verify-kv-heads", o->verify.kv_heads, "KV heads of attention")
       ->capture_default_str();
-  command->add_option("--verify-dims", o->verify.dims, "Dimensions of a key: 32, 64, 96 or 128")
-      ->capture_default_str();
+  command->add_option("--verify-dims", o->verify.dims, "Dimensions of a head (logits: 128, attention: 64)");
   command->add_option("--verify-fault", o->verify.fault,
                       "Plant a fault of the engine, to see it found: block-handed-out-twice, "
                       "table-update-lost, write-lost, blocks-swapped or foreign-table");

@@ -16,8 +16,8 @@ namespace assay::tools {
 struct VerifyOptions {
   std::int64_t steps = 0;  // 0: nothing is verified
   std::string pick = "even", op = "paged-mqa-logits", kernel = "twin";
-  std::string fault = "none";  // planted, see properties/world/engine_faults.h
-  std::int32_t heads = 64, dims = 128;
+  std::string fault = "none";                      // planted, see properties/world/engine_faults.h
+  std::int32_t heads = 0, dims = 0, kv_heads = 2;  // 0: 64 and 128 for logits, 8 and 64 for attention
   std::uint64_t seed = 1;
 };
 
@@ -36,7 +36,7 @@ class ReplayVerifier {
 
  private:
   struct Kernel;
-  VerifyOptions options_;
+  VerifyOptions options_;  // heads and dims filled in
   const ReplayOptions& replay_;
   properties::StepScores scores_;
   std::unique_ptr<Kernel> kernel_;

@@ -38,6 +38,13 @@ for pick in fragmentation imbalance length; do
   says out "3 decode steps ($pick)"
 done
 
+for kernel in twin golden-rounded naive; do
+  expect 0 "$assay" replay --limit 12 --op paged-attention --verify 3 --verify-heads 4 --verify-dims 32 --window 500 --kernel $kernel
+  says out "outputs by kernel $kernel: 0 wrong"
+done
+expect 1 "$assay" replay --limit 12 --blocks 3500 --op paged-attention --verify 30 --verify-heads 4 --verify-dims 32 --kernel naive --verify-fault write-lost
+says out "the engine is at fault"
+
 expect 1 "$assay" replay "${small[@]}" --blocks 3500 --verify 24 --verify-fault table-update-lost --json "$work/f.json"
 says out "the engine is at fault"
 python3 - "$work/f.json" <<'PY' || failed=1
@@ -61,6 +68,8 @@ expect 2 "$assay" replay --verify 3 --window 128
 says err "--window"
 expect 2 "$assay" replay --verify 3 --verify-dims 48
 says err "dims"
+expect 2 "$assay" replay --verify 3 --op paged-attention --verify-heads 3
+says err "--verify-heads"
 expect 2 "$assay" replay - --verify 3
 says err "standard input"
 expect 2 "$assay" replay --verify 3 --verify-fault sloth
