@@ -211,8 +211,23 @@ class Campaign {
           failure.shrink_finished = shrunk.finished;
         }
       }
-      write(kind_of(failure.shrunk, failure.outcome), failure);
     }
+    merge_kinds();
+    for (auto& [kind, failure] : result_.failures) write(kind, failure);
+  }
+
+  // What looked different when it was found may be the same once it has a name.
+  void merge_kinds() {
+    std::map<std::string, Failure> merged;
+    for (auto& [kind, failure] : result_.failures) {
+      const std::string now = kind_of(failure.shrunk, failure.outcome);
+      const auto [at, is_new] = merged.try_emplace(now, failure);
+      if (is_new) continue;
+      const std::int64_t count = at->second.count + failure.count;
+      if (failure.index < at->second.index) at->second = failure;
+      at->second.count = count;
+    }
+    result_.failures = std::move(merged);
   }
 
   void write(const std::string& kind, Failure& failure) const {

@@ -54,7 +54,7 @@ constexpr std::pair<Check, const char*> kWitnesses[] = {
     {Check::kMargins, "K13c"},  {Check::kUnwritten, "K12a"}, {Check::kSecondPoison, "K7c"},
     {Check::kGolden, "K16a"},   {Check::kEveryRow, "K16a"},  {Check::kTwin, "K20a"},
     {Check::kRelation, "K18a"}, {Check::kExit, "K19e"},      {Check::kHiddenValues, "K19f"}};
-constexpr std::int64_t kCasesPerCheck = 48;
+constexpr std::int64_t kCasesPerCheck = 400;  // fewer when it is noticed sooner
 
 }  // namespace
 
@@ -69,11 +69,12 @@ std::vector<CheckVerdict> run_check_selftest(const SelftestOptions& options) {
     WorkerProcess worker(options.worker(std::string("mutant:") + name));
     GeneratorOptions generator;
     generator.operations = {static_cast<Operation>(mutant->kernel.op)};
-    CheckVerdict verdict{check, name, false, 0, 0, kCasesPerCheck};
-    for (std::int64_t index = 0; index < kCasesPerCheck; ++index) {
+    CheckVerdict verdict{check, name, false, 0, 0, 0};
+    for (std::int64_t index = 0; index < kCasesPerCheck && !verdict.detected; ++index) {
       const KernelCase kernel_case = generate_case(generator, options.seed, index);
       const bool with = lists(mutant->statuses, name_of(try_case(worker, kernel_case).status));
       const bool without = lists(mutant->statuses, name_of(try_case(worker, kernel_case, check).status));
+      ++verdict.cases;
       verdict.killed_with += with;
       verdict.killed_without += without;
       verdict.detected = verdict.detected || (with && !without);

@@ -34,10 +34,10 @@ void rename(PagedMqaParameters& p, std::uint64_t seed) {
   }
 }
 
+// Heads keep their stride: many kernels take them compact, and the generator widens them, too.
 void widen(PagedMqaParameters& p, std::int64_t by) {
-  p.q_head_stride += by;
-  p.q_row_stride = p.q_row_stride + by * p.heads + 3 * by;
-  p.q_sequence_stride = p.q_sequence_stride + (by * p.heads + 3 * by) * p.next_n + by;
+  p.q_row_stride += 3 * by;
+  p.q_sequence_stride += 3 * by * p.next_n;
   p.weights_stride += by / 4 + 1;
   p.pool.table_columns += 2;
   p.pool.table_stride += 5;
@@ -46,8 +46,7 @@ void widen(PagedMqaParameters& p, std::int64_t by) {
   p.logits_stride += by;
 }
 void widen(MqaParameters& p, std::int64_t by) {
-  p.q_head_stride += by;
-  p.q_row_stride = p.q_row_stride + by * p.heads + 3 * by;
+  p.q_row_stride += 3 * by;
   p.key_stride += by;
   p.weights_stride += by / 4 + 1;
   p.logits_stride += by;

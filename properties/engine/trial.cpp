@@ -268,7 +268,14 @@ Outcome relate(WorkerProcess& worker, const KernelCase& kernel_case, const Claim
   }
   outcome.relation_checked = true;
   const std::string breach = relation_breach(kernel_case, first, related->second, second.written(), *related);
-  if (!breach.empty()) {
+  if (breach.empty()) return outcome;
+  // Wrong by itself says more than different.
+  const Judgement judgement = second.judge().judge(worker.tensors().data(), claims, Poison::kFirst);
+  if (judgement.status != Status::kPassed && left_out != Check::kGolden) {
+    outcome.status = judgement.status;
+    outcome.text = fmt::format("after {}: {}", name_of(kernel_case.relation), judgement.text);
+    outcome.relation_checked = false;
+  } else {
     outcome.status = Status::kClaimFalse;
     outcome.text =
         fmt::format("{}: {}: {}", claim_behind(kernel_case.relation), name_of(kernel_case.relation), breach);

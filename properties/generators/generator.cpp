@@ -84,7 +84,7 @@ void draw_places(Draws& draws, Pool& pool, std::int64_t block_bytes, bool sparse
     std::swap(pool.physical[0], pool.physical[static_cast<std::size_t>(draws.in(0, count))]);
     return;
   }
-  pool.block_stride = block_bytes + (draws.percent(25) ? draws.pick<std::int64_t>({16, 64, 4, 1024}) : 0);
+  pool.block_stride = block_bytes + (draws.percent(25) ? draws.pick<std::int64_t>({16, 64, 64, 4, 1024}) : 0);
   pool.blocks = count + draws.pick<std::int64_t>({0, 0, 1, 3, 17});
   std::vector<std::int64_t> ids(static_cast<std::size_t>(pool.blocks));
   std::iota(ids.begin(), ids.end(), std::int64_t{0});
@@ -147,9 +147,9 @@ PagedMqaParameters draw_paged(Draws& draws, const GeneratorOptions& options, con
   draw_table_width(draws, swarm, p.pool);
   p.row_content.resize(static_cast<std::size_t>(p.rows()));
   std::iota(p.row_content.begin(), p.row_content.end(), std::int64_t{0});
-  p.q_head_stride = p.dims + gap(draws, swarm);
+  p.q_head_stride = p.dims + (draws.percent(30) ? gap(draws, swarm) : 0);  // kernels like heads compact
   p.q_row_stride = p.heads * p.q_head_stride + gap(draws, swarm);
-  p.q_sequence_stride = p.next_n * p.q_row_stride + gap(draws, swarm);
+  p.q_sequence_stride = p.next_n * p.q_row_stride + (draws.percent(30) ? gap(draws, swarm) : 0);
   p.weights_stride = p.heads + gap(draws, swarm) / 4;
   std::int64_t widest = 0;
   for (std::int64_t row = 0; row < p.rows(); ++row) widest = std::max(widest, p.limit(row));
@@ -181,7 +181,7 @@ MqaParameters draw_prefill(Draws& draws, const GeneratorOptions& options, const 
     p.ends.push_back(static_cast<std::int32_t>(end));
     p.row_content.push_back(row);
   }
-  p.q_head_stride = p.dims + gap(draws, swarm);
+  p.q_head_stride = p.dims + (draws.percent(30) ? gap(draws, swarm) : 0);  // kernels like heads compact
   p.q_row_stride = p.heads * p.q_head_stride + gap(draws, swarm);
   p.key_stride = p.dims + gap(draws, swarm);
   p.weights_stride = p.heads + gap(draws, swarm) / 4;

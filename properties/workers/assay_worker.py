@@ -332,6 +332,8 @@ def serve(function, control):
                     raise NotImplementedError("not offered")
                 try:
                     memory = (DeviceCall if getattr(function, "device", "cpu") == "cuda" else HostCall)(command)
+                except NotImplementedError:
+                    raise
                 except (OSError, RuntimeError) as error:
                     answer.update(status="no-device", text=str(error))
                 else:

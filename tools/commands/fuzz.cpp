@@ -118,8 +118,7 @@ nlohmann::ordered_json to_json(const Options& options, const CampaignOptions& ca
     document["coverage"]["missing"] = result.coverage.missing(campaign.generator.operations);
   auto& kinds = document["kinds"] = nlohmann::ordered_json::array();
   for (const auto& [kind, failure] : result.failures)
-    kinds.push_back({{"kind", kind_of(failure.shrunk, failure.outcome)},
-                     {"first_seen_as", kind},
+    kinds.push_back({{"kind", kind},
                      {"status", name_of(failure.outcome.status)},
                      {"count", failure.count},
                      {"first_case", failure.index},
@@ -152,9 +151,8 @@ void print(const Options& options, const CampaignOptions& campaign, const Campai
     for (const std::string& cell : result.coverage.missing(campaign.generator.operations))
       fmt::print("  never hit: {}\n", cell);
   for (const auto& [kind, failure] : result.failures) {
-    fmt::print("\n{}  {} cases, the first is number {}\n",
-               toned(kind_of(failure.shrunk, failure.outcome), Tone::kBad, terminal), grouped(failure.count),
-               failure.index);
+    fmt::print("\n{}  {} cases, the first is number {}\n", toned(kind, Tone::kBad, terminal),
+               grouped(failure.count), failure.index);
     fmt::print("  {}\n  {}\n", failure.outcome.text, summary_of(failure.shrunk));
     if (failure.shrink_tries > 0)
       fmt::print("  shrunk in {} tries{}\n", failure.shrink_tries,

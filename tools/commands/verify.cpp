@@ -118,9 +118,8 @@ void print_properties(const std::vector<Property>& list, const CampaignResult& r
     fmt::print(" {} {:.2f}", name_of(lane), result.counts.lane_headroom[static_cast<std::size_t>(lane)]);
   fmt::print("\n");
   for (const auto& [kind, failure] : result.failures)
-    fmt::print("\n{}\n  {}\n  {}\n{}", toned(kind_of(failure.shrunk, failure.outcome), Tone::kBad, terminal),
-               failure.outcome.text, summary_of(failure.shrunk),
-               failure.file.empty() ? "" : "  " + failure.file + "\n");
+    fmt::print("\n{}\n  {}\n  {}\n{}", toned(kind, Tone::kBad, terminal), failure.outcome.text,
+               summary_of(failure.shrunk), failure.file.empty() ? "" : "  " + failure.file + "\n");
 }
 
 int verify_files(const Options& options) {
