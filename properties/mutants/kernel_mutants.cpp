@@ -106,7 +106,7 @@ std::vector<KernelMutant> make() {
       paged<K11c>("K11c", "the table's stride taken from its shape", "strided views",
                   "WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK OOB_READ"),
       paged<K11d>("K11d", "the logits' stride taken from its shape", "strided views",
-                  "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK"),
+                  "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK WRONG_BLOCK"),
       paged<K11e>("K11e", "the heads' stride taken from its shape", "strided views",
                   "INCORRECT_NUMERICAL POISON_LEAK"),
       prefill<K11f>("K11f", "the keys' stride taken from its shape", "strided views",

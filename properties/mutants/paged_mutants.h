@@ -412,7 +412,8 @@ struct K19d : PagedKernel {  // the answer of the call before, when the pointers
   void run() override {
     const bool known = answered == q_.data && rows == batch_ * next_n_ && stride == logits_.strides[0];
     const auto bytes =
-        static_cast<std::size_t>(rows > 0 ? (rows - 1) * stride + columns_ : 0) * (logits_.dtype.bits / 8u);
+        static_cast<std::size_t>(rows > 0 && columns_ > 0 ? (rows - 1) * stride + columns_ : 0) *
+        (logits_.dtype.bits / 8u);
     if (witnessed(known && !clean_ && bytes > 0 && bytes <= sizeof answer && bytes == kept)) {
       for (std::int64_t b = 0; b < batch_; ++b)
         for (std::int64_t i = 0; i < next_n_; ++i) {
@@ -430,7 +431,8 @@ struct K19d : PagedKernel {  // the answer of the call before, when the pointers
     rows = batch_ * next_n_;
     stride = logits_.strides[0];
     const std::size_t now =
-        static_cast<std::size_t>(rows > 0 ? (rows - 1) * stride + columns_ : 0) * (logits_.dtype.bits / 8u);
+        static_cast<std::size_t>(rows > 0 && columns_ > 0 ? (rows - 1) * stride + columns_ : 0) *
+        (logits_.dtype.bits / 8u);
     kept = now <= sizeof answer ? now : 0;
     std::memcpy(answer, logits_.data, kept);
   }
