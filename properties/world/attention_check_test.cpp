@@ -53,7 +53,7 @@ TEST(VerifiedAttention, AHealthyEngineShowsNoWrongOutputUnderAnyBuiltInKernelWit
 class AttentionCanary : public testing::TestWithParam<EngineFault> {};
 
 TEST_P(AttentionCanary, AFaultOfTheEngineIsNamedThroughANeedle) {
-  const auto r = verified(*built_in_attention_kernel("golden-rounded"), GetParam(), 40, 0, 12);
+  const auto r = verified(*built_in_attention_kernel("golden-rounded"), GetParam(), 24, 0, 8);
   EXPECT_GT(r.fault_strikes, 0);
   EXPECT_GT(r.data.misplaced_slots, 0);
   EXPECT_FALSE(r.data.passed());

@@ -74,6 +74,7 @@ World canary_world(std::int64_t index) {
   for (WorldRequest& r : world.requests)
     r.hash_ids.resize(static_cast<std::size_t>(ceil_div(r.prompt_tokens, world.hash_tokens)), 555);
   world.engine.prefix_caching = true;
+  world.engine.window_tokens = 0;
   return world;
 }
 

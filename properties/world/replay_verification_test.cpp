@@ -20,7 +20,7 @@ ReplayOptions engine(std::int32_t blocks) {
   ReplayOptions o;
   o.scheduler.blocks = blocks;
   o.clock = StepClock::parse("fixed:25");
-  o.limit_requests = 24;
+  o.limit_requests = 12;
   return o;
 }
 

@@ -9,6 +9,7 @@
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
 #include "model/core/philox.h"
+#include "properties/world/attention_kernels.h"
 #include "properties/world/schedule_coverage.h"
 
 namespace assay::properties {
@@ -112,12 +113,32 @@ World world_of(std::uint64_t seed, std::int64_t index) {
   const auto planners = assay::planners();
   w.planner = planners[static_cast<std::size_t>(below(static_cast<std::int64_t>(planners.size())))].name;
   w.parts = one_of({1, 2, 7, 66, kH200SmCount, 264});
+  w.attention = below(4) == 0;
+  if (w.attention) {
+    w.kv_heads = one_of({1, 1, 2, 3});
+    w.heads = w.kv_heads * (below(8) == 0 ? 9 : one_of({1, 2, 3}));  // 9: more than one tile of heads
+    w.dims = one_of({16, 16, 32, 64});
+    w.output = ElementType::kBf16;
+    w.clean = false;
+    o.window_tokens = below(3) == 0 ? 1 + below(3 * o.block_tokens) : 0;
+  }
   return w;
 }
 
+const assay_kernel* kernel_for(const World& world, const KernelSet& kernels, const std::string& name) {
+  const assay_kernel* found =
+      kernels.find(world.attention ? ASSAY_OP_PAGED_ATTENTION : ASSAY_OP_PAGED_MQA_LOGITS);
+  return found == nullptr && world.attention ? built_in_attention_kernel(name) : found;
+}
+
 WorldOutcome live(const World& world, const assay_kernel& kernel, EngineFault fault) {
+  const char* operation = world.attention ? "paged-attention" : "paged-mqa-logits";
+  if (kernel.op != (world.attention ? ASSAY_OP_PAGED_ATTENTION : ASSAY_OP_PAGED_MQA_LOGITS))
+    throw InputError("--kernel", std::string("a kernel of ") + operation, kernel.name);
   WorldTraffic traffic(world);
   StepCheckOptions check;
+  check.kv_heads = world.kv_heads;
+  check.window_tokens = world.engine.window_tokens;
   check.heads = world.heads;
   check.dims = world.dims;
   check.output = world.output;

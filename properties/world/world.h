@@ -4,8 +4,9 @@
 //   traffic    up to 24 requests that arrive over some tens of steps; prompts branch inside and between blocks,
 //              end at block borders, repeat; some can never fit, some want no output
 //   pool       4 to 40 blocks of 1 to 16 tokens: overload, preemption and eviction are the rule
-//   policy     every option of the scheduler but the sliding window
-//   call       heads, dims, type, -inf or untouched outside, gaps between blocks; which steps are judged
+//   policy     every option of the scheduler; a sliding window only under attention
+//   call       paged MQA logits or, in a quarter of the worlds, paged attention; heads, dims, type, -inf or untouched
+//              outside, gaps between blocks; which steps are judged
 //   schedule   one planner and a number of SMs: each judged step's work must be covered exactly once
 //
 // What it does not do: other engines than vLLM-v1; a kernel of its own (the caller gives one).
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "properties/kernels/registry.h"
 #include "properties/world/live_verifier.h"
 
 namespace assay::properties {
@@ -32,7 +34,8 @@ struct World {
   SchedulerOptions engine;
   std::int32_t hash_tokens = 4;
   std::vector<WorldRequest> requests;  // by step
-  std::int32_t heads = 8, dims = 32;
+  bool attention = false;
+  std::int32_t heads = 8, dims = 32, kv_heads = 1;
   ElementType output = ElementType::kFp32;
   bool clean = false;
   std::int64_t gap_bytes = 0;
@@ -52,7 +55,8 @@ enum class WorldFailure {
   kNone,
   kWrongData,        // a logit outside its bound, a mask, an unwritten element
   kTwinBits,         // right within its bound, but not what the kernel claims
-  kMisplacedUnseen,  // a live slot holds another token, and no logit was wrong: the judges are blind
+  kMisplacedUnseen,  // a live slot holds another token, and no output was wrong: the judges are blind, or the
+                     // operation is (attention does not see an order)
   kDoubleWrite,      // one step wrote one slot twice
   kSchedule,         // a planner left work out or did it twice
   kKernel,           // the kernel failed, or changed its inputs
@@ -70,6 +74,11 @@ struct WorldOutcome {
   std::uint64_t digest = 0;  // of everything that was counted and every judged logit
 };
 
+// What a kernel's name stands for in this world; nullptr when it does not do the operation.
+[[nodiscard]] const assay_kernel* kernel_for(const World& world, const KernelSet& kernels,
+                                             const std::string& name);
+
+// InputError when the kernel's operation is not the world's.
 [[nodiscard]] WorldOutcome live(const World& world, const assay_kernel& kernel,
                                 EngineFault fault = EngineFault::kNone);
 

@@ -15,7 +15,7 @@ namespace assay::properties {
 namespace {
 
 struct Lived {
-  bool done = false;
+  bool done = false, declined = false;
   WorldOutcome outcome;
 };
 
@@ -34,8 +34,7 @@ WorldCampaignResult run_world_campaign(const WorldCampaignOptions& options, cons
   if (options.cases < 0 || options.cases > 100'000'000)
     throw InputError("--cases", "0 to 100000000", std::to_string(options.cases));
   const KernelSet kernels(options.kernel);
-  const assay_kernel* kernel = kernels.find(ASSAY_OP_PAGED_MQA_LOGITS);
-  if (kernel == nullptr)
+  if (kernel_for({}, kernels, options.kernel) == nullptr)
     throw InputError("--kernel", "a kernel of paged-mqa-logits", options.kernel + ", which has none");
   std::vector<Lived> lives(static_cast<std::size_t>(options.cases));
   std::mutex telling;
@@ -44,8 +43,12 @@ WorldCampaignResult run_world_campaign(const WorldCampaignOptions& options, cons
     if (options.interrupted != nullptr && options.interrupted->load(std::memory_order_relaxed)) return;
     Lived& lived = lives[static_cast<std::size_t>(i)];
     const World world = world_of(options.seed, options.first_case + i);
-    lived.outcome = live(world, *kernel, options.fault);
-    if (options.twice) live_again(world, *kernel, options.fault, lived.outcome);
+    const assay_kernel* kernel = kernel_for(world, kernels, options.kernel);
+    lived.declined = kernel == nullptr;
+    if (kernel != nullptr) {
+      lived.outcome = live(world, *kernel, options.fault);
+      if (options.twice) live_again(world, *kernel, options.fault, lived.outcome);
+    }
     lived.done = true;
     const std::lock_guard<std::mutex> lock(telling);
     ++done;
@@ -60,6 +63,7 @@ WorldCampaignResult run_world_campaign(const WorldCampaignOptions& options, cons
     }
     const WorldOutcome& o = lives[i].outcome;
     ++result.cases;
+    result.declined += lives[i].declined;
     result.failed += o.failure != WorldFailure::kNone;
     result.steps += o.steps;
     result.judged_steps += o.judged_steps;
@@ -78,7 +82,9 @@ WorldCampaignResult run_world_campaign(const WorldCampaignOptions& options, cons
     finding.shrunk = world_of(options.seed, finding.case_index);
     finding.shrunk_text = o.text;
     if (o.failure != WorldFailure::kNondeterministic) {  // a second chance may not show it again
-      ShrunkWorld shrunk = shrink_world(finding.shrunk, o, *kernel, options.fault, options.shrink_lives);
+      ShrunkWorld shrunk =
+          shrink_world(finding.shrunk, o, *kernel_for(finding.shrunk, kernels, options.kernel), options.fault,
+                       options.shrink_lives);
       finding.shrunk = std::move(shrunk.world);
       finding.shrunk_text = shrunk.outcome.text;
       finding.lives = shrunk.lives;

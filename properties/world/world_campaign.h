@@ -40,6 +40,7 @@ struct WorldFinding {
 
 struct WorldCampaignResult {
   std::int64_t cases = 0, failed = 0;  // cases that were lived
+  std::int64_t declined = 0;           // of them, worlds whose operation the kernel does not do: not lived
   std::int64_t steps = 0, judged_steps = 0, elements = 0;
   std::int64_t preemptions = 0, rejected = 0, hit_tokens = 0, fault_strikes = 0;
   double worst_headroom = 0;

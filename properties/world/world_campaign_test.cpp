@@ -22,7 +22,7 @@ WorldCampaignOptions campaign(std::uint64_t seed, std::int64_t cases, int thread
 
 TEST(Worlds, HealthyWorldsShowNoWrongElementAndTheirDigestsAreTheRecordedOnes) {
   const std::pair<std::uint64_t, std::uint64_t> recorded[] = {
-      {1, 13159147743644705356u}, {2, 1533723231153918434u}, {3, 5307776243967035104u}};
+      {1, 371478155534736464u}, {2, 11821239740868804216u}, {3, 9070424560566512210u}};
   for (const auto& [seed, digest] : recorded) {
     const WorldCampaignResult r = run_world_campaign(campaign(seed, 60));
     EXPECT_EQ(r.cases, 60);
@@ -53,9 +53,9 @@ TEST(Worlds, TheDigestIsTheSameForAnyNumberOfThreadsAndTwice) {
 TEST(Worlds, ACampaignMayBeginAnywhereAndACaseIsItselfAgain) {
   WorldCampaignOptions late = campaign(7, 5, 1);
   late.first_case = 40;
+  const World world = world_of(7, 42);
   const KernelSet kernels("twin");
-  const auto* kernel = kernels.find(ASSAY_OP_PAGED_MQA_LOGITS);
-  const WorldOutcome alone = live(world_of(7, 42), *kernel);
+  const WorldOutcome alone = live(world, *kernel_for(world, kernels, "twin"));
   late.first_case = 42;
   late.cases = 1;
   EXPECT_EQ(run_world_campaign(late).elements, alone.elements);
@@ -63,9 +63,9 @@ TEST(Worlds, ACampaignMayBeginAnywhereAndACaseIsItselfAgain) {
 
 TEST(Worlds, AWorldSurvivesItsJson) {
   const KernelSet kernels("twin");
-  const auto* kernel = kernels.find(ASSAY_OP_PAGED_MQA_LOGITS);
   for (std::int64_t index = 0; index < 20; ++index) {
     const World world = world_of(11, index);
+    const auto* kernel = kernel_for(world, kernels, "twin");
     const nlohmann::ordered_json json = world_as_json(world);
     const World again = world_from_json(nlohmann::ordered_json::parse(json.dump()));
     EXPECT_EQ(world_as_json(again), json);
@@ -107,13 +107,16 @@ TEST_P(WorldCanary, APlantedFaultIsFoundAsWrongDataAndShrunkToFewRequests) {
   EXPECT_GT(r.failed, 5) << name_of(GetParam());
   ASSERT_EQ(r.findings.size(), 1u);
   const WorldFinding& finding = r.findings[0];
-  EXPECT_EQ(finding.failure, WorldFailure::kWrongData) << finding.text;
+  // Attention does not see two blocks change places; the names do.
+  const bool unseen = GetParam() == EngineFault::kBlocksSwapped && finding.shrunk.attention;
+  EXPECT_EQ(finding.failure, unseen ? WorldFailure::kMisplacedUnseen : WorldFailure::kWrongData)
+      << finding.text;
   EXPECT_LE(finding.shrunk.requests.size(), 3u) << world_as_json(finding.shrunk).dump();
   EXPECT_NE(finding.shrunk_text.find("the engine is at fault"), std::string::npos) << finding.shrunk_text;
   RecordProperty("shrunk", world_as_json(finding.shrunk).dump());
   // Without the fault the shrunk world is healthy: the fault is what failed.
   const KernelSet kernels("twin");
-  EXPECT_EQ(live(finding.shrunk, *kernels.find(ASSAY_OP_PAGED_MQA_LOGITS)).failure, WorldFailure::kNone);
+  EXPECT_EQ(live(finding.shrunk, *kernel_for(finding.shrunk, kernels, "twin")).failure, WorldFailure::kNone);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WorldCanary, testing::ValuesIn(kEngineFaults), [](const auto& tested) {
@@ -122,14 +125,15 @@ INSTANTIATE_TEST_SUITE_P(All, WorldCanary, testing::ValuesIn(kEngineFaults), [](
   return name;
 });
 
-TEST(Worlds, NoStruckWorldEverLooksMisplacedWithoutAWrongLogit) {
+TEST(Worlds, NoStruckWorldEverLooksMisplacedWithoutAWrongOutputUnlessOnlyTheOrderIsWrong) {
   for (const EngineFault fault : kEngineFaults) {
     WorldCampaignOptions o = campaign(5, 24);
     o.fault = fault;
     o.most_findings = 100;
     o.shrink_lives = 0;
     for (const WorldFinding& finding : run_world_campaign(o).findings)
-      EXPECT_NE(finding.failure, WorldFailure::kMisplacedUnseen)
+      EXPECT_TRUE(finding.failure != WorldFailure::kMisplacedUnseen ||
+                  (fault == EngineFault::kBlocksSwapped && finding.shrunk.attention))
           << name_of(fault) << ", case " << finding.case_index << ": " << finding.text;
   }
 }

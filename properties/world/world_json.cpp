@@ -60,6 +60,9 @@ Json world_as_json(const World& w) {
           {"prefix_caching", w.engine.prefix_caching},
           {"unpublished_first", w.engine.free_order == FreeOrder::kUnpublishedFirst},
           {"hash_tokens", w.hash_tokens},
+          {"window_tokens", w.engine.window_tokens},
+          {"op", w.attention ? "paged-attention" : "paged-mqa-logits"},
+          {"kv_heads", w.kv_heads},
           {"heads", w.heads},
           {"dims", w.dims},
           {"output", name_of(w.output)},
@@ -94,6 +97,12 @@ World world_from_json(const Json& json) {
   w.engine.free_order =
       flag_at(json, "unpublished_first") ? FreeOrder::kUnpublishedFirst : FreeOrder::kAppend;
   w.hash_tokens = value_at<std::int32_t>(json, "hash_tokens", 1, 1 << 16);
+  const std::string op = text_at(json, "op");
+  if (op != "paged-attention" && op != "paged-mqa-logits")
+    throw InputError("world.op", "paged-attention or paged-mqa-logits", op);
+  w.attention = op == "paged-attention";
+  w.engine.window_tokens = value_at<std::int32_t>(json, "window_tokens", 0, w.attention ? 1 << 20 : 0);
+  w.kv_heads = value_at<std::int32_t>(json, "kv_heads", 1, 128);
   w.heads = value_at<std::int32_t>(json, "heads", 1, 128);
   w.dims = value_at<std::int32_t>(json, "dims", 4, 128);
   const std::string output = text_at(json, "output");

@@ -79,9 +79,19 @@ std::vector<Change> changes_of(const World& world) {
       return true;
     });
   }
-  changes.push_back(set_to(&World::heads, 8));
-  changes.push_back(set_to(&World::dims, 32));
-  changes.push_back(set_to(&World::output, ElementType::kFp32));
+  if (world.attention) {
+    changes.push_back([](World& w) {
+      if (w.heads == 1) return false;
+      w.heads = w.kv_heads = 1;
+      return true;
+    });
+    changes.push_back(set_to(&World::dims, 16));
+    changes.push_back(engine_to(&SchedulerOptions::window_tokens, 0));
+  } else {
+    changes.push_back(set_to(&World::heads, 8));
+    changes.push_back(set_to(&World::dims, 32));
+    changes.push_back(set_to(&World::output, ElementType::kFp32));
+  }
   changes.push_back(set_to(&World::clean, false));
   changes.push_back(set_to<std::int64_t>(&World::gap_bytes, 0));
   changes.push_back(set_to<std::int64_t>(&World::judge_every, 1));

@@ -131,8 +131,8 @@ int reproduce_world(const CommonOptions& common, const std::string& file,
                     const nlohmann::ordered_json& document, const std::string& kernel) {
   const properties::World world = properties::world_from_json(document);
   const properties::KernelSet kernels(kernel);
-  const assay_kernel* chosen = kernels.find(ASSAY_OP_PAGED_MQA_LOGITS);
-  if (chosen == nullptr) throw InputError("--kernel", "a kernel of paged-mqa-logits", kernel);
+  const assay_kernel* chosen = kernel_for(world, kernels, kernel);
+  if (chosen == nullptr) throw InputError("--kernel", "a kernel of the world's operation", kernel);
   const properties::WorldOutcome outcome = live(world, *chosen);
   nlohmann::ordered_json result{{"schema", "assay.reproduce/1"}, {"file", file}, {"kernel", kernel}};
   result["outcome"] = {{"status", name_of(outcome.failure)},
