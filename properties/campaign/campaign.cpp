@@ -80,7 +80,7 @@ class Campaign {
     ASSAY_CHECK(options.cases > 0 || options.seconds > 0);
     if (!options.directory.empty()) {
       std::error_code error;
-      fs::create_directories(options.directory, error);
+      made_directory_ = fs::create_directories(options.directory, error);
       if (error) throw EnvironmentError(options.directory, "a directory that can be made", error.message());
     }
   }
@@ -96,6 +96,8 @@ class Campaign {
     for (std::thread& thread : threads) thread.join();
     if (error_) std::rethrow_exception(error_);
     shrink_all();
+    std::error_code ignored;
+    if (made_directory_ && fs::is_empty(options_.directory, ignored)) fs::remove(options_.directory, ignored);
     result_.seconds = seconds_since(begin_);
     return std::move(result_);
   }
@@ -254,6 +256,7 @@ class Campaign {
   std::condition_variable changed_;
   CampaignResult result_;
   int ended_ = 0;
+  bool made_directory_ = false;
   std::exception_ptr error_;
 };
 

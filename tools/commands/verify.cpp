@@ -26,6 +26,7 @@ struct Options {
   std::vector<std::string> files;
   std::int64_t cases = 1024;
   int workers = 0;
+  std::int64_t products = properties::GeneratorOptions{}.products;
   std::string out = "assay-failures";
   std::string known;
 };
@@ -147,11 +148,14 @@ int verify_files(const Options& options) {
 
 int run(const Options& options) {
   if (!options.files.empty()) return verify_files(options);
+  if (options.products < 1000)
+    throw InputError("--products", "1000 or more products per case", std::to_string(options.products));
   if (options.cases < 1) throw InputError("--cases", "1 or more", std::to_string(options.cases));
   properties::CampaignOptions campaign;
   campaign.command = worker_command(options.kernel);
   campaign.seed = options.common.seed;
   campaign.cases = options.cases;
+  campaign.generator.products = options.products;
   campaign.workers = options.workers > 0 ? options.workers
                                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   campaign.directory = options.out;
@@ -220,6 +224,8 @@ void register_verify(Registry& registry) {
   command->add_option("--case", options->files, "Case files instead of the default set");
   command->add_option("--cases", options->cases, "Generated cases per operation")->capture_default_str();
   command->add_option("--workers", options->workers, "Worker processes (0: one per core)")
+      ->capture_default_str();
+  command->add_option("--products", options->products, "Size of a case: products of the largest, about")
       ->capture_default_str();
   command->add_option("--out", options->out, "Directory for failing cases; empty writes none")
       ->capture_default_str();
