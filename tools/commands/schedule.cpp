@@ -11,6 +11,7 @@
 #include "sim/schedules/balance.h"
 #include "tools/commands/command.h"
 #include "tools/commands/lengths.h"
+#include "tools/commands/schedule_measure.h"
 #include "tools/commands/schedule_trace.h"
 #include "tools/terminal/bars.h"
 #include "tools/timeline/schedule_timeline.h"
@@ -27,6 +28,7 @@ struct Options {
   std::int32_t kv_heads = 1;
   std::int32_t group = 1;
   double rate_cap = kDefaultRateCap;
+  ScheduleMeasureOptions measure;
 };
 
 // The 66 columns of a picture: each is the largest load of its share of the parts.
@@ -90,6 +92,11 @@ void show_trace(const Options& options, const ScheduleTrace& trace, bool print,
 
 int run(const Options& options) {
   check(options);
+  if (options.measure.steps != 0 || options.measure.tables) {
+    if (options.measure.steps < 0)
+      throw InputError("--measure", "a number of steps", std::to_string(options.measure.steps));
+    return measure_schedule(options.common, options.trace, options.measure);
+  }
   const bool print = !options.common.quiet && options.common.json_path != "-";
   nlohmann::ordered_json document;
   document["schema"] = "assay.schedule/1";
@@ -196,6 +203,14 @@ void register_schedule(Registry& registry) {
       ->capture_default_str();
   command->add_option("--timeline", options->timeline_path, "Write the plans for ui.perfetto.dev to FILE")
       ->type_name("FILE");
+  command->add_option("--measure", options->measure.steps,
+                      "Time that many decode steps of the trace on this GPU against a fitted model");
+  command->add_flag("--measure-tables", options->measure.tables,
+                    "Time the busiest step under contiguous, the engine's and shuffled block tables");
+  command->add_option("--op", options->measure.op, "Measured kernel: paged-mqa-logits or paged-attention")
+      ->capture_default_str();
+  command->add_option("--repeats", options->measure.repeats, "Launches per measured step")
+      ->capture_default_str();
   add_common_options(*command, options->common);
   command->footer(
       "\nExample:\n  assay schedule --lengths 128k,63x2k --kv-heads 8 --group 8\n"

@@ -64,7 +64,52 @@ void collect(const ScheduleTraceOptions& options, const std::vector<std::int64_t
   });
 }
 
+DecodeTables tables_of(const StepView& view) {
+  DecodeTables tables{view.step, {}, {}, 0};
+  std::vector<const Sequence*> sequences;
+  for (const ScheduledSequence& s : view.record.scheduled) {
+    if (!s.decode) continue;
+    sequences.push_back(&view.scheduler.sequence(s.sequence));
+    tables.lengths.push_back(static_cast<std::int32_t>(s.computed_before + 1));
+    tables.columns = std::max(tables.columns, static_cast<std::int32_t>(sequences.back()->blocks.size()));
+  }
+  for (const Sequence* sequence : sequences) {
+    tables.table.insert(tables.table.end(), sequence->blocks.begin(), sequence->blocks.end());
+    tables.table.resize(
+        tables.table.size() + static_cast<std::size_t>(tables.columns) - sequence->blocks.size(), -1);
+  }
+  return tables;
+}
+
 }  // namespace
+
+std::vector<DecodeTables> decode_tables_of(const ScheduleTraceOptions& options, std::int64_t count) {
+  std::vector<std::int64_t> decoding;  // steps with a decoding sequence
+  const auto first = open_source(options);
+  (void)replay_serving(*first, replay_options(options), [&](const StepView& view) {
+    for (const ScheduledSequence& s : view.record.scheduled)
+      if (s.decode) {
+        decoding.push_back(view.step);
+        return;
+      }
+  });
+  if (decoding.empty()) throw InputError("--trace", "a replay with decode steps", "none");
+  std::vector<std::int64_t> wanted;
+  const auto steps = static_cast<std::int64_t>(decoding.size());
+  for (std::int64_t i = 0; i < std::min(count, steps); ++i)
+    wanted.push_back(decoding[static_cast<std::size_t>((2 * i + 1) * steps / (2 * std::min(count, steps)))]);
+  ReplayOptions replay = replay_options(options);
+  std::atomic<bool> stop{false};
+  replay.interrupted = &stop;
+  std::vector<DecodeTables> tables;
+  const auto second = open_source(options);
+  (void)replay_serving(*second, replay, [&](const StepView& view) {
+    if (tables.size() < wanted.size() && view.step == wanted[tables.size()])
+      tables.push_back(tables_of(view));
+    if (tables.size() == wanted.size() || interrupted) stop.store(true, std::memory_order_relaxed);
+  });
+  return tables;
+}
 
 ScheduleTrace decode_steps_of(const ScheduleTraceOptions& options, const std::string& planner,
                               std::int32_t parts) {

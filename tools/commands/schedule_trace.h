@@ -36,4 +36,14 @@ struct ScheduleTrace {
 [[nodiscard]] ScheduleTrace decode_steps_of(const ScheduleTraceOptions& options, const std::string& planner,
                                             std::int32_t parts);
 
+// A decode step with the tables that the engine hands to the kernel: [sequences, columns].
+struct DecodeTables {
+  std::int64_t step = 0;
+  std::vector<std::int32_t> lengths, table;
+  std::int32_t columns = 0;
+};
+// `count` decode steps, evenly over the replay, in order.
+[[nodiscard]] std::vector<DecodeTables> decode_tables_of(const ScheduleTraceOptions& options,
+                                                         std::int64_t count);
+
 }  // namespace assay::tools
