@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gpu/sm90_paged_attention/decode.h"
@@ -333,7 +334,8 @@ std::size_t check_twin(const Problem& problem, const Output& got) {
   twin.softmax_scale = problem.call.softmax_scale;
   twin.window_tokens = problem.call.window_tokens;
   twin.parts = problem.call.parts;
-  const DecodeTwinResult expected = predict_paged_decode(twin);
+  const DecodeTwinResult expected =
+      predict_paged_decode(twin, {static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))});
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < got.out.size(); ++i)
     if (got.out[i] != expected.out[i] && ++wrong <= 2)

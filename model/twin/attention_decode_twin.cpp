@@ -7,6 +7,7 @@
 
 #include "model/core/attention_order.h"
 #include "model/core/attention_plan.h"
+#include "model/golden/parallel.h"
 #include "model/twin/tensor_core.h"
 
 namespace assay {
@@ -116,7 +117,7 @@ class Predictor {
 };
 
 template <typename Format>
-DecodeTwinResult predict(const DecodeTwinCase& call) {
+DecodeTwinResult predict(const DecodeTwinCase& call, const Execution& execution) {
   const Predictor<Format> predictor(call);
   const std::int32_t group = call.q_heads / call.kv_heads;
   const auto head_tiles = static_cast<std::int32_t>(ceil_div(group, Order::kHeadTile));
@@ -132,42 +133,42 @@ DecodeTwinResult predict(const DecodeTwinCase& call) {
   DecodeTwinResult result;
   result.out.assign(static_cast<std::size_t>(call.batch) * call.q_heads * call.dims, 0);
   result.lse.assign(static_cast<std::size_t>(call.batch) * call.q_heads, kMinusInfinity);
-#pragma omp parallel for schedule(dynamic) collapse(2)
-  for (std::int32_t s = 0; s < call.batch; ++s) {
-    for (std::int32_t q_head = 0; q_head < call.q_heads; ++q_head) {
-      const VisibleTiles visible = visible_tiles(call.contexts[s], call.window_tokens);
-      if (visible.tiles == 0) continue;
-      const std::int32_t item = q_head / group * head_tiles + q_head % group / Order::kHeadTile;
-      const std::int64_t begin = item_begin[s] + static_cast<std::int64_t>(item) * visible.tiles;
-      // The item's pieces, each merged from its warps; then the pieces.
-      std::vector<Running> pieces;
-      const ItemParts parts = item_parts(total, parts_used, begin, visible.tiles);
-      for (std::int32_t part = parts.first; part <= parts.last; ++part) {
-        const auto from =
-            static_cast<std::int32_t>(std::max(part_begin(total, parts_used, part), begin) - begin);
-        const auto to = static_cast<std::int32_t>(
-            std::min(part_begin(total, parts_used, part + 1), begin + visible.tiles) - begin);
-        std::vector<Running> warps;
-        for (std::int32_t warp = 0; warp < Order::kWarps; ++warp)
-          warps.push_back(predictor.walk(s, q_head, visible, from + warp, to));
-        pieces.push_back(merged(warps, call.dims));
-      }
-      const Running all = pieces.size() == 1 ? pieces[0] : merged(pieces, call.dims);
-      const std::int64_t row = static_cast<std::int64_t>(s) * call.q_heads + q_head;
-      for (std::int32_t d = 0; d < call.dims; ++d)
-        result.out[static_cast<std::size_t>(row * call.dims + d)] = predictor.round(
-            exact::multiply(all.out[static_cast<std::size_t>(d)], exact::divide(1.0f, all.l)));
-      result.lse[static_cast<std::size_t>(row)] =
-          exact::multiply(exact::add(all.m, exact::log2_positive(all.l)), Order::kLn2);
+  // One query head of one sequence at a time; nobody waits for anybody.
+  const std::int64_t rows = static_cast<std::int64_t>(call.batch) * call.q_heads;
+  parallel_for(rows, execution.threads, [&](std::int64_t row, int) {
+    const auto s = static_cast<std::int32_t>(row / call.q_heads);
+    const auto q_head = static_cast<std::int32_t>(row % call.q_heads);
+    const VisibleTiles visible = visible_tiles(call.contexts[s], call.window_tokens);
+    if (visible.tiles == 0) return;
+    const std::int32_t item = q_head / group * head_tiles + q_head % group / Order::kHeadTile;
+    const std::int64_t begin = item_begin[s] + static_cast<std::int64_t>(item) * visible.tiles;
+    // The item's pieces, each merged from its warps; then the pieces.
+    std::vector<Running> pieces;
+    const ItemParts parts = item_parts(total, parts_used, begin, visible.tiles);
+    for (std::int32_t part = parts.first; part <= parts.last; ++part) {
+      const auto from =
+          static_cast<std::int32_t>(std::max(part_begin(total, parts_used, part), begin) - begin);
+      const auto to = static_cast<std::int32_t>(
+          std::min(part_begin(total, parts_used, part + 1), begin + visible.tiles) - begin);
+      std::vector<Running> warps;
+      for (std::int32_t warp = 0; warp < Order::kWarps; ++warp)
+        warps.push_back(predictor.walk(s, q_head, visible, from + warp, to));
+      pieces.push_back(merged(warps, call.dims));
     }
-  }
+    const Running all = pieces.size() == 1 ? pieces[0] : merged(pieces, call.dims);
+    for (std::int32_t d = 0; d < call.dims; ++d)
+      result.out[static_cast<std::size_t>(row * call.dims + d)] =
+          predictor.round(exact::multiply(all.out[static_cast<std::size_t>(d)], exact::divide(1.0f, all.l)));
+    result.lse[static_cast<std::size_t>(row)] =
+        exact::multiply(exact::add(all.m, exact::log2_positive(all.l)), Order::kLn2);
+  });
   return result;
 }
 
 }  // namespace
 
-DecodeTwinResult predict_paged_decode(const DecodeTwinCase& call) {
-  return call.type == ElementType::kFp16 ? predict<Fp16>(call) : predict<Bf16>(call);
+DecodeTwinResult predict_paged_decode(const DecodeTwinCase& call, const Execution& execution) {
+  return call.type == ElementType::kFp16 ? predict<Fp16>(call, execution) : predict<Bf16>(call, execution);
 }
 
 }  // namespace assay

@@ -10,6 +10,7 @@
 
 #include "model/core/float_formats.h"
 #include "model/core/paged_layout.h"
+#include "model/golden/tensor.h"
 
 namespace assay {
 
@@ -34,6 +35,6 @@ struct DecodeTwinResult {
   std::vector<float> lse;          // [batch, q_heads]
 };
 
-[[nodiscard]] DecodeTwinResult predict_paged_decode(const DecodeTwinCase& call);
+[[nodiscard]] DecodeTwinResult predict_paged_decode(const DecodeTwinCase& call, const Execution& execution);
 
 }  // namespace assay

@@ -300,7 +300,7 @@ void AttentionCheck::compare_with_twin(const LogicalBatch& logical, const PoolSh
   twin.softmax_scale = static_cast<float>(softmax_scale_);
   twin.window_tokens = options_.window_tokens;
   twin.parts = kDecodeTwinParts;
-  const DecodeTwinResult predicted = predict_paged_decode(twin);
+  const DecodeTwinResult predicted = predict_paged_decode(twin, {std::max(1, options_.threads)});
   part.twin_elements = static_cast<std::int64_t>(out_.size() + lse_.size());
   const auto differs = [&](std::int64_t row, std::int64_t head, std::int64_t dim, double expected,
                            double got) {

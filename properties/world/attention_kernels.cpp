@@ -107,7 +107,7 @@ int run_twin(const assay_call* call) {
     twin.softmax_scale = static_cast<float>(problem.softmax_scale);
     twin.window_tokens = problem.window_tokens;
     twin.parts = kDecodeTwinParts;
-    const DecodeTwinResult result = predict_paged_decode(twin);
+    const DecodeTwinResult result = predict_paged_decode(twin, {1});
     for (std::int64_t row = 0; row < twin.batch; ++row)
       for (std::int64_t head = 0; head < twin.q_heads; ++head) {
         const auto at = static_cast<std::size_t>(row * twin.q_heads + head);

@@ -74,7 +74,7 @@ TEST(VerifiedReplay, TheDigestDoesNotDependOnThreads) {
 class FaultCanary : public testing::TestWithParam<EngineFault> {};
 
 TEST_P(FaultCanary, AFaultOfTheEngineShowsAsWrongDataWithRequestTokenBlockAndSlot) {
-  const auto r = verified("twin", small_shape(), GetParam(), 24);
+  const auto r = verified("twin", small_shape(), GetParam(), 20);
   EXPECT_GT(r.fault_strikes, 0) << "the fault never struck";
   EXPECT_GT(r.data.wrong, 0);
   EXPECT_GT(r.data.misplaced_slots, 0);

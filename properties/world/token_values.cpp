@@ -41,7 +41,7 @@ float factor_of(std::uint32_t word) {
 const std::array<std::uint16_t, 255>& eighth_bit_codes() {
   static const std::array<std::uint16_t, 255> table = [] {
     std::array<std::uint16_t, 255> codes{};
-    for (int n = -127; n <= 127; ++n) codes[static_cast<std::size_t>(n + 127)] = Bf16::encode(n * 0x1p-7);
+    for (int n = -127; n <= 127; ++n) codes[static_cast<std::size_t>(n) + 127] = Bf16::encode(n * 0x1p-7);
     return codes;
   }();
   return table;
