@@ -2,15 +2,21 @@
 //
 //   bytes  per token: D of keys, 4 of scale, 4 per query row of logits. Floor: bytes / 4.38 TB/s.
 //
-//   grid   CTAs of one warpgroup, several per SM, each with an equal range of the batch's 64-token units and a
-//          ring of its own: nobody waits for anybody else.
-//   unit   S[64 tokens, next_n * heads] = K[64, D] Q^T      D/32 wgmma m64nNk32, both operands in shared memory
-//          a quad of lanes holds a token's scores: relu, weights and sums in registers, two shuffles, one store
+//   grid      one CTA per SM with an equal range of the batch's 64-token units: its line, numbered from 0
+//   producers two warps walk the line and have the copy engine fill a ring of units, a third a ring of queries
+//   math      warpgroup g of M takes units g, g + M, ...; nobody waits for all threads
+//   unit      S[64 tokens, next_n * heads] = K[64, D] Q^T   D/32 wgmma m64nNk32, both operands in shared memory
+//             a quad of lanes holds a token's scores: relu, weights and sums in registers; the totals of two tokens
+//             (and two rows) are summed and shared out in 2 (3) shuffles, every lane stores what it is left with
+//   cleaning  the warp beside the producers, meanwhile
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <string>
 
+#include "gpu/ptx/barrier.h"
 #include "gpu/ptx/copy.h"
+#include "gpu/ptx/tensor_copy.h"
 #include "gpu/ptx/wgmma_e4m3.h"
 #include "gpu/sm90_fp8_paged_mqa_logits/paged_logits.h"
 #include "model/core/check.h"
@@ -21,30 +27,46 @@ namespace assay {
 namespace {
 
 constexpr int kUnitTokens = 64;
-constexpr int kThreads = 128;
-constexpr int kWarps = kThreads / 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
 
-// What a shape costs and how many CTAs of it share an SM.
+// What a unit of the line is; written by the producer, read by the warpgroup that takes it.
+struct UnitHeader {
+  std::int32_t query;  // how many sequences the line had before this one
+  std::int32_t sequence;
+  std::int32_t token;  // first
+};
+
 template <int kHeads, int kDims, int kNextN>
 struct Plan {
   static constexpr int kColumns = kHeads * kNextN;  // N of the instruction
-  static constexpr int kCtasPerSm = kColumns <= 64 ? 4 : kColumns <= 128 ? 3 : 2;
+  static constexpr int kGroups = kColumns <= 64 ? 4 : kColumns <= 128 ? 3 : 2;
+  static constexpr int kThreads = (kGroups + 1) * 128;
+  static constexpr int kWarps = kThreads / 32;
+  static constexpr int kMathRegisters = kGroups == 4 ? 112 : kGroups == 3 ? 160 : 240;
+  static constexpr int kOtherRegisters = kGroups == 2 ? 24 : 32;
+  // A group may be a whole line of one-unit sequences ahead of another: one query more than groups.
+  static constexpr int kQueries = kGroups + 1;
   static constexpr int kKeyBytes = kUnitTokens * kDims;
   static constexpr int kQueryBytes = kColumns * kDims;
-  // Deep enough for 64 KB in flight per SM, small enough for the SM's 227 KB.
-  static constexpr int kBudget = 227 * 1024 / kCtasPerSm - 2048 - kQueryBytes;
-  static constexpr int kFit = kBudget / (kKeyBytes + kUnitTokens * 4);
-  static constexpr int kStages = kFit < 8 ? kFit : 8;
-  static_assert(kStages >= 3);
+  static constexpr int kBudget = 227 * 1024 - 2048 - kQueries * (kQueryBytes + kColumns * 4 + 64);
+  static constexpr int kFit = kBudget / (kKeyBytes + kUnitTokens * 4 + 32);
+  static constexpr int kStages = kFit < 16 ? kFit : 16;
+  static_assert(kStages >= 2 * kGroups);
 
   struct Shared {
-    unsigned char query[kQueryBytes];        // swizzled, [kColumns][kDims]
-    unsigned char keys[kStages][kKeyBytes];  // swizzled, [64][kDims]
+    unsigned char query[kQueries][kQueryBytes];  // swizzled, [kColumns][kDims]
+    unsigned char keys[kStages][kKeyBytes];      // swizzled, [64][kDims]
     float scales[kStages][kUnitTokens];
+    float weights[kQueries][kColumns];
+    std::int32_t limits[kQueries][4];
+    UnitHeader headers[kStages];
+    std::uint64_t unit_full[kStages], unit_empty[kStages];
+    std::uint64_t query_full[kQueries], query_empty[kQueries];
     std::int64_t warp_units[kWarps];
     std::int64_t start_prefix;
     std::int32_t start_sequence;
   };
+  static_assert(sizeof(Shared) <= 227 * 1024);
 };
 
 // The tokens a sequence has: what the schedule counts.
@@ -62,26 +84,26 @@ __device__ __forceinline__ std::int32_t units_of(std::int32_t tokens) {
   return (tokens + kUnitTokens - 1) / kUnitTokens;
 }
 
-// A CTA's position on the line of units.
+// A position on the CTA's line.
 struct Walk {
-  std::int32_t sequence = 0, unit = 0, units = 0;  // units of the sequence
+  std::int32_t sequence = 0, unit = 0, tokens = 0;  // tokens of the sequence
   std::int64_t remaining = 0;
 
   __device__ __forceinline__ void advance(const PagedLogits& p) {
     --remaining;
     ++unit;
-    if (unit == units && remaining > 0) {
+    if (unit * kUnitTokens >= tokens && remaining > 0) {
       unit = 0;
       do {
-        units = units_of(context_of(p, ++sequence));
-      } while (units == 0);
+        tokens = context_of(p, ++sequence);
+      } while (tokens == 0);
     }
   }
 };
 
 // Every thread sums a run of the batch; scans lay the sums end to end; the owner of this part's first unit finds
 // the sequence. Arrivals: all threads, twice.
-template <typename Shared>
+template <int kThreads, typename Shared>
 __device__ Walk find_own_range(const PagedLogits& p, Shared& shared) {
   const int run = (p.batch + kThreads - 1) / kThreads;
   const int begin = min(static_cast<int>(threadIdx.x) * run, p.batch), end = min(begin + run, p.batch);
@@ -91,7 +113,7 @@ __device__ Walk find_own_range(const PagedLogits& p, Shared& shared) {
   std::int64_t before = units;
 #pragma unroll
   for (int step = 1; step < 32; step *= 2) {
-    const std::int64_t other = __shfl_up_sync(0xffffffffu, before, step);
+    const std::int64_t other = __shfl_up_sync(kAllLanes, before, step);
     if (lane >= step) before += other;
   }
   if (lane == 31) shared.warp_units[warp] = before;
@@ -99,7 +121,7 @@ __device__ Walk find_own_range(const PagedLogits& p, Shared& shared) {
   __syncthreads();
   std::int64_t total = 0;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) {
+  for (int w = 0; w < kThreads / 32; ++w) {
     before += w < warp ? shared.warp_units[w] : 0;
     total += shared.warp_units[w];
   }
@@ -121,90 +143,124 @@ __device__ Walk find_own_range(const PagedLogits& p, Shared& shared) {
   __syncthreads();
   walk.sequence = shared.start_sequence;
   walk.unit = static_cast<std::int32_t>(line_begin - shared.start_prefix);
-  walk.units = units_of(context_of(p, walk.sequence));
+  walk.tokens = context_of(p, walk.sequence);
   return walk;
 }
 
-// Producer half of a CTA: all threads copy, `Plan::kStages` units ahead of the consumer.
-template <int kHeads, int kDims, int kNextN>
-struct UnitLoader {
-  using P = Plan<kHeads, kDims, kNextN>;
-  const PagedLogits& p;
-  typename P::Shared& shared;
-  Walk walk;
-  int lane;
-  std::int32_t block = 0;  // lane l: id of unit ids_begin + l
-  std::int32_t ids_begin = 0;
+struct Maps {
+  CUtensorMap keys;   // [blocks][block_tokens][D]
+  CUtensorMap query;  // [batch * next_n][heads][D]
+};
 
-  __device__ UnitLoader(const PagedLogits& call, typename P::Shared& memory, const Walk& start)
-      : p(call), shared(memory), walk(start), lane(threadIdx.x % 32) {
-    if (walk.remaining > 0) fetch_ids();
+// Warp `part` of two fills the ring of units: the units of the line with index % 2 == part. A box is what of a unit
+// lies in one block: 64 tokens, or a block if that is less.
+template <int kHeads, int kDims, int kNextN>
+__device__ __forceinline__ void produce_units(const PagedLogits& p, const Maps& maps,
+                                              typename Plan<kHeads, kDims, kNextN>::Shared& shared, Walk walk,
+                                              int part) {
+  using P = Plan<kHeads, kDims, kNextN>;
+  const int lane = threadIdx.x % 32;
+  const int box_tokens = min(kUnitTokens, p.layout.block_tokens), boxes = kUnitTokens / box_tokens;
+  const std::uint64_t once = ptx::evict_first();
+  std::int32_t query = 0, sequence = walk.sequence;
+  std::int32_t ids_sequence = -1, ids_begin = 0, ids_end = 0;
+  std::int32_t id = 0, slot = 0;  // lane l: where box l from ids_begin on lies
+  const unsigned char* scales = nullptr;
+  ptx::RingPosition<P::kStages> at;
+  const auto step = [&] {
+    walk.advance(p);
+    if (walk.sequence != sequence) {
+      sequence = walk.sequence;
+      ++query;
+    }
+  };
+  if (part == 1 && walk.remaining > 0) {
+    step();
+    at.advance();
   }
-  __device__ __forceinline__ void fetch_ids() {
-    ids_begin = walk.unit;
-    const int own = walk.unit + lane;
-    if (own < walk.units && lane < walk.remaining)
-      block = p.table.block(walk.sequence, own * kUnitTokens / p.layout.block_tokens);
-  }
-  // Starts the copies of the next unit; past the end an empty group keeps the count of groups true.
-  __device__ __forceinline__ void load_next(int stage) {
-    if (walk.remaining > 0) {
-      const std::int64_t id = __shfl_sync(0xffffffffu, block, walk.unit - ids_begin);
-      const int slot = walk.unit * kUnitTokens % p.layout.block_tokens;
-      constexpr int kChunks = kDims / 16, kRowsAtOnce = kThreads / kChunks;
-      const int chunk = threadIdx.x % kChunks;
-      int row = threadIdx.x / kChunks;
-      const std::uint8_t* from = p.cache + p.layout.key_offset(id, slot + row) + chunk * 16;
-      const std::uint32_t to = ptx::shared_address(shared.keys[stage]);
-#pragma unroll
-      for (int i = 0; i < kUnitTokens / kRowsAtOnce; ++i) {
-        ptx::copy_async_16(to + row * kDims + ptx::swizzled_chunk<kDims>(row, chunk) * 16, from);
-        row += kRowsAtOnce;
-        from += kRowsAtOnce * kDims;
+  while (walk.remaining > 0) {
+    if (walk.sequence != ids_sequence || walk.unit >= ids_end) {
+      ids_sequence = walk.sequence;
+      ids_begin = walk.unit;
+      ids_end = walk.unit + 32 / boxes;
+      const int token = walk.unit * kUnitTokens + lane * box_tokens;
+      if (token < walk.tokens && lane < walk.remaining * boxes) {
+        id = p.table.block(walk.sequence, token / p.layout.block_tokens);
+        slot = token % p.layout.block_tokens;
+        scales = p.cache + p.layout.scale_offset(id, slot);
       }
-      if (threadIdx.x < kUnitTokens / 4)
-        ptx::copy_async_16(ptx::shared_address(&shared.scales[stage][threadIdx.x * 4]),
-                           p.cache + p.layout.scale_offset(id, slot + static_cast<int>(threadIdx.x) * 4));
-      const std::int32_t sequence = walk.sequence;
-      walk.advance(p);
-      if (walk.remaining > 0 && (walk.sequence != sequence || walk.unit - ids_begin == 32)) fetch_ids();
     }
-    ptx::commit_copies();
+    const int stage = at.stage, first = walk.unit * kUnitTokens;
+    ptx::wait_parity(shared.unit_empty[stage], at.round ^ 1);
+    if (boxes == 1) {
+      const int owner = walk.unit - ids_begin;
+      const std::int32_t unit_id = __shfl_sync(kAllLanes, id, owner),
+                         unit_slot = __shfl_sync(kAllLanes, slot, owner);
+      const std::uint64_t unit_scales =
+          __shfl_sync(kAllLanes, reinterpret_cast<std::uint64_t>(scales), owner);
+      if (ptx::elected()) {
+        shared.headers[stage] = {query, sequence, first};
+        ptx::arrive_and_expect(shared.unit_full[stage], kUnitTokens * (kDims + 4));
+        ptx::copy_box(shared.keys[stage], maps.keys, shared.unit_full[stage], 0, unit_slot, unit_id, once);
+        ptx::copy_bytes(shared.scales[stage], reinterpret_cast<const void*>(unit_scales), kUnitTokens * 4,
+                        shared.unit_full[stage], once);
+      }
+    } else {
+      const int live = min(boxes, (walk.tokens - first + box_tokens - 1) / box_tokens);
+      if (lane == 0) {
+        shared.headers[stage] = {query, sequence, first};
+        ptx::arrive_and_expect(shared.unit_full[stage], live * box_tokens * (kDims + 4));
+      }
+      const int box = lane - (walk.unit - ids_begin) * boxes;
+      if (box >= 0 && box < live) {
+        ptx::copy_box(shared.keys[stage] + box * box_tokens * kDims, maps.keys, shared.unit_full[stage], 0,
+                      slot, id, once);
+        ptx::copy_bytes(&shared.scales[stage][box * box_tokens], scales, box_tokens * 4,
+                        shared.unit_full[stage], once);
+      }
+    }
+    __syncwarp();
+    step();
+    if (walk.remaining > 0) step();
+    at.advance(2);
   }
-};
+}
 
-// A sequence's queries, swizzled, and this thread's share of the weights.
+// The warp that fills the ring of queries: a sequence after the other.
 template <int kHeads, int kDims, int kNextN>
-struct Query {
+__device__ __forceinline__ void produce_queries(const PagedLogits& p, const Maps& maps,
+                                                typename Plan<kHeads, kDims, kNextN>::Shared& shared,
+                                                Walk walk) {
   using P = Plan<kHeads, kDims, kNextN>;
-  float weights[kNextN][kHeads / 4];
-  std::int32_t limit[kNextN];
-
-  // Arrivals: all threads; nobody may still be reading the query of the sequence before.
-  __device__ __forceinline__ void load(const PagedLogits& p, typename P::Shared& shared,
-                                       std::int32_t sequence) {
-    constexpr int kChunks = kDims / 16;
-    for (int i = threadIdx.x; i < P::kColumns * kChunks; i += kThreads) {
-      const int row = i / kChunks, chunk = i % kChunks;
-      const std::uint8_t* from =
-          p.q + (static_cast<std::int64_t>(sequence) * kNextN + row / kHeads) * p.q_row_stride +
-          row % kHeads * kDims + chunk * 16;
-      *reinterpret_cast<uint4*>(shared.query + row * kDims + ptx::swizzled_chunk<kDims>(row, chunk) * 16) =
-          __ldg(reinterpret_cast<const uint4*>(from));
+  const int lane = threadIdx.x % 32;
+  const std::uint64_t once = ptx::evict_first();
+  ptx::RingPosition<P::kQueries> at;
+  for (; walk.remaining > 0; at.advance()) {
+    const std::int32_t sequence = walk.sequence;
+    ptx::wait_parity(shared.query_empty[at.stage], at.round ^ 1);
+    if (ptx::elected()) {
+      ptx::arrive_and_expect(shared.query_full[at.stage], P::kQueryBytes);
+      ptx::copy_box(shared.query[at.stage], maps.query, shared.query_full[at.stage], 0, 0, sequence * kNextN,
+                    once);
     }
-    const int quad_lane = threadIdx.x % 4;
 #pragma unroll
-    for (int i = 0; i < kNextN; ++i) {
-      const float* row = p.weights + (static_cast<std::int64_t>(sequence) * kNextN + i) * p.weights_stride;
-#pragma unroll
-      for (int a = 0; a < kHeads / 4; ++a)
-        weights[i][a] = __ldg(row + LogitsReduction::head_of_accumulator(quad_lane, a));
-      limit[i] = limit_of(p, sequence, i);
+    for (int i = 0; i < P::kColumns / 32; ++i) {
+      const int column = i * 32 + lane;
+      ptx::copy_async_4(
+          ptx::shared_address(&shared.weights[at.stage][column]),
+          p.weights + (static_cast<std::int64_t>(sequence) * kNextN + column / kHeads) * p.weights_stride +
+              column % kHeads);
     }
-    ptx::fence_async_shared();
-    __syncthreads();
+    if (lane < kNextN) shared.limits[at.stage][lane] = limit_of(p, sequence, lane);
+    ptx::arrive_after_copies(shared.query_full[at.stage]);
+    ptx::arrive(shared.query_full[at.stage]);                // the limit
+    const int rest = units_of(walk.tokens) - walk.unit - 1;  // units of this sequence after this one
+    if (walk.remaining <= rest) break;
+    walk.unit += rest;
+    walk.remaining -= rest;
+    walk.advance(p);
   }
-};
+}
 
 template <typename Output>
 __device__ __forceinline__ void store(void* logits, std::int64_t at, float value);
@@ -217,40 +273,78 @@ __device__ __forceinline__ void store<std::uint16_t>(void* logits, std::int64_t 
   static_cast<std::uint16_t*>(logits)[at] = bf16_output_bits(value);
 }
 
-// -inf from the limit to `columns`, a row at a time, shared out over the CTAs.
-template <typename Output>
-__device__ void clean_rows(const PagedLogits& p) {
-  for (std::int64_t row = blockIdx.x; row < static_cast<std::int64_t>(p.batch) * p.next_n; row += gridDim.x) {
+// -inf from the limit to `columns`, a row at a time, shared out over the CTAs; one warp.
+template <int kNextN, typename Output>
+__device__ __forceinline__ void clean_rows(const PagedLogits& p) {
+  for (std::int64_t row = blockIdx.x; row < static_cast<std::int64_t>(p.batch) * kNextN; row += gridDim.x) {
     const std::int32_t limit =
-        limit_of(p, static_cast<std::int32_t>(row / p.next_n), static_cast<std::int32_t>(row % p.next_n));
-    for (std::int64_t t = limit + static_cast<std::int64_t>(threadIdx.x); t < p.columns; t += kThreads)
+        limit_of(p, static_cast<std::int32_t>(row / kNextN), static_cast<std::int32_t>(row % kNextN));
+#pragma unroll 8
+    for (std::int64_t t = limit + static_cast<std::int64_t>(threadIdx.x % 32); t < p.columns; t += 32)
       store<Output>(p.logits, row * p.logits_stride + t, bit_cast<float>(0xff800000u));
   }
 }
 
+// A quad's totals of two tokens (the upper and the lower row of the accumulator) -> the lane's own half of one:
+// lane 0 and 2 hold the upper token's, 1 and 3 the lower's. (t0 + t1), of which lanes 2 and 3 hold (t2 + t3).
+__device__ __forceinline__ float share_out(float upper, float lower, int half) {
+  const float sent = half == 0 ? lower : upper, kept = half == 0 ? upper : lower;
+  return exact::add(kept, __shfl_xor_sync(kAllLanes, sent, 1));
+}
+
+template <int kHeads, int kScores>
+__device__ __forceinline__ float own_share(const float (&score)[kScores], int row,
+                                           const float (&weights)[kHeads / 4], int half) {
+  float total[2];
+#pragma unroll
+  for (int lower = 0; lower < 2; ++lower) {
+    float own[kHeads / 4];
+#pragma unroll
+    for (int a = 0; a < kHeads / 4; ++a) own[a] = score[row * kHeads / 2 + a / 2 * 4 + lower * 2 + a % 2];
+    total[lower] = lane_total<kHeads>(own, weights);
+  }
+  return share_out(total[0], total[1], half);
+}
+
 template <int kHeads, int kDims, int kNextN, typename Output>
-__global__ void __launch_bounds__(kThreads, (Plan<kHeads, kDims, kNextN>::kCtasPerSm))
-    sm90_fp8_paged_mqa_logits(const __grid_constant__ PagedLogits p) {
+__device__ void multiply(const PagedLogits& p, typename Plan<kHeads, kDims, kNextN>::Shared& shared,
+                         int group, std::int64_t units) {
   using P = Plan<kHeads, kDims, kNextN>;
-  extern __shared__ __align__(1024) unsigned char memory[];
-  auto& shared = *reinterpret_cast<typename P::Shared*>(memory);
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-
-  Walk walk = find_own_range(p, shared);
-  UnitLoader<kHeads, kDims, kNextN> loader(p, shared, walk);
-  for (int stage = 0; stage < P::kStages; ++stage) loader.load_next(stage);
-
-  Query<kHeads, kDims, kNextN> query;
-  std::int32_t loaded_sequence = -1;
-  const std::uint64_t query_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.query));
-  for (int stage = 0; walk.remaining > 0; walk.advance(p), stage = stage + 1 == P::kStages ? 0 : stage + 1) {
-    if (walk.sequence != loaded_sequence) {
-      query.load(p, shared, walk.sequence);
-      loaded_sequence = walk.sequence;
+  const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const int half = lane % 2, odd = lane / 2 % 2;
+  const int own_token = warp * 16 + lane / 4 + half * 8;
+  float weights[kNextN][kHeads / 4];
+  std::int32_t limit[kNextN];
+  std::uint64_t query_tile = 0;
+  std::int32_t query = -1, released = 0;
+  ptx::RingPosition<P::kQueries> free_at;
+  ptx::RingPosition<P::kQueries> query_at;
+  ptx::RingPosition<P::kStages> at;
+  at.advance(group);
+  for (std::int64_t u = group; u < units; u += P::kGroups, at.advance(P::kGroups)) {
+    const int stage = at.stage;
+    ptx::wait_parity(shared.unit_full[stage], at.round);
+    const UnitHeader header = shared.headers[stage];
+    if (header.query != query) {
+      for (; released < header.query; ++released, free_at.advance())
+        if (lane == 0) ptx::arrive(shared.query_empty[free_at.stage]);
+      query = header.query;
+      query_at = free_at;
+      ptx::wait_parity(shared.query_full[query_at.stage], query_at.round);
+      query_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.query[query_at.stage]));
+#pragma unroll
+      for (int i = 0; i < kNextN; ++i) {
+#pragma unroll
+        for (int a = 0; a < kHeads / 4; a += 2) {
+          const float2 two = *reinterpret_cast<const float2*>(
+              &shared
+                   .weights[query_at.stage][i * kHeads + LogitsReduction::head_of_accumulator(lane % 4, a)]);
+          weights[i][a] = two.x;
+          weights[i][a + 1] = two.y;
+        }
+        limit[i] = shared.limits[query_at.stage][i];
+      }
     }
-    ptx::wait_copies<P::kStages - 1>();
-    ptx::fence_async_shared();
-    __syncthreads();  // every thread's copies of this unit are there
 
     float score[P::kColumns / 2];
     const std::uint64_t key_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.keys[stage]));
@@ -260,40 +354,72 @@ __global__ void __launch_bounds__(kThreads, (Plan<kHeads, kDims, kNextN>::kCtasP
       ptx::WgmmaE4M3<P::kColumns>::multiply_add(score, ptx::advanced(key_tile, k),
                                                 ptx::advanced(query_tile, k), k > 0);
     ptx::commit_group();
-    const int row = warp * 16 + lane / 4;
-    const float scale[2] = {shared.scales[stage][row], shared.scales[stage][row + 8]};
+    const float scale = shared.scales[stage][own_token];
     ptx::wait_group<0>();
-    __syncthreads();  // everybody's products are done: the stage may be filled again
-    loader.load_next(stage);
+    __syncwarp();
+    if (lane == 0) ptx::arrive(shared.unit_empty[stage]);
 
-    const std::int32_t token = walk.unit * kUnitTokens + row;
+    const std::int32_t token = header.token + own_token;
+    const std::int64_t row = static_cast<std::int64_t>(header.sequence) * kNextN;
 #pragma unroll
-    for (int i = 0; i < kNextN; ++i) {
-      float total[2];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float own[kHeads / 4];
-#pragma unroll
-        for (int a = 0; a < kHeads / 4; ++a) own[a] = score[i * kHeads / 2 + a / 2 * 4 + half * 2 + a % 2];
-        total[half] = lane_total<kHeads>(own, query.weights[i]);
-        total[half] = exact::add(total[half], __shfl_xor_sync(0xffffffffu, total[half], 1));
-        total[half] = exact::add(total[half], __shfl_xor_sync(0xffffffffu, total[half], 2));
-        total[half] = exact::multiply(total[half], scale[half]);
-      }
-      // Lanes 0 and 1 of the quad store one row each (lanes 2 and 3 for odd query rows).
-      const int half = lane % 2;
-      if ((lane % 4) / 2 == i % 2 && token + half * 8 < query.limit[i])
-        store<Output>(
-            p.logits,
-            (static_cast<std::int64_t>(walk.sequence) * kNextN + i) * p.logits_stride + token + half * 8,
-            half == 0 ? total[0] : total[1]);
+    for (int i = 0; i + 1 < kNextN; i += 2) {
+      const float first = own_share<kHeads>(score, i, weights[i], half),
+                  second = own_share<kHeads>(score, i + 1, weights[i + 1], half);
+      const float sent = odd == 0 ? second : first, kept = odd == 0 ? first : second;
+      const float logit = exact::multiply(exact::add(kept, __shfl_xor_sync(kAllLanes, sent, 2)), scale);
+      if (token < (odd == 0 ? limit[i] : limit[i + 1]))
+        store<Output>(p.logits, (row + i + odd) * p.logits_stride + token, logit);
+    }
+    if constexpr (kNextN % 2 == 1) {
+      constexpr int i = kNextN - 1;
+      const float share = own_share<kHeads>(score, i, weights[i], half);
+      const float logit = exact::multiply(exact::add(share, __shfl_xor_sync(kAllLanes, share, 2)), scale);
+      if (odd == 0 && token < limit[i]) store<Output>(p.logits, (row + i) * p.logits_stride + token, logit);
     }
   }
-  ptx::wait_copies<0>();
-  if (p.clean) clean_rows<Output>(p);
+}
+
+template <int kHeads, int kDims, int kNextN, typename Output>
+__global__ void __launch_bounds__((Plan<kHeads, kDims, kNextN>::kThreads), 1)
+    sm90_fp8_paged_mqa_logits(const __grid_constant__ PagedLogits p, const __grid_constant__ Maps maps) {
+  using P = Plan<kHeads, kDims, kNextN>;
+  extern __shared__ __align__(1024) unsigned char memory[];
+  auto& shared = *reinterpret_cast<typename P::Shared*>(memory);
+  static_assert(P::kStages <= 32 && P::kQueries <= 32);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < P::kStages) {
+    ptx::init_barrier(shared.unit_full[thread], 1);
+    ptx::init_barrier(shared.unit_empty[thread], 4);
+    ptx::fence_barrier_init();
+  } else if (thread >= 32 && thread < 32 + P::kQueries) {
+    ptx::init_barrier(shared.query_full[thread - 32], 1 + 64);  // announced; every lane's copies and limit
+    ptx::init_barrier(shared.query_empty[thread - 32], P::kGroups * 4);
+    ptx::fence_barrier_init();
+  } else if (thread == 64) {
+    ptx::prefetch_map(maps.keys);
+    ptx::prefetch_map(maps.query);
+  }
+  const Walk walk = find_own_range<P::kThreads>(p, shared);  // its barriers also publish these
+  const int group = threadIdx.x / 128;
+  if (group == P::kGroups) {
+    ptx::give_registers<P::kOtherRegisters>();
+    const int warp = thread / 32 % 4;
+    if (warp < 2) {
+      produce_units<kHeads, kDims, kNextN>(p, maps, shared, walk, warp);
+    } else if (warp == 2) {
+      produce_queries<kHeads, kDims, kNextN>(p, maps, shared, walk);
+    } else if (p.clean) {
+      clean_rows<kNextN, Output>(p);
+    }
+  } else {
+    ptx::take_registers<P::kMathRegisters>();
+    multiply<kHeads, kDims, kNextN, Output>(p, shared, group, walk.remaining);
+  }
 }
 
 // ---- host -------------------------------------------------------------------------------------------
+
+constexpr std::uint64_t kMostBlocks = 0x7fffffff;  // ids are int32; how many there are is not told
 
 std::string shape_of(const PagedLogits& c) {
   return "sm90_fp8_paged_mqa_logits batch=" + std::to_string(c.batch) +
@@ -317,9 +443,20 @@ void launch(PagedLogits call, void* stream) {
     int device = 0;
     check_cuda(cudaGetDevice(&device), call, "device");
     check_cuda(cudaDeviceGetAttribute(&call.parts, cudaDevAttrMultiProcessorCount, device), call, "SM count");
-    call.parts *= P::kCtasPerSm;
   }
-  kernel<<<call.parts, kThreads, kBytes, static_cast<cudaStream_t>(stream)>>>(call);
+  const auto dims = static_cast<std::uint64_t>(kDims);
+  const auto box_tokens = static_cast<std::uint32_t>(std::min(kUnitTokens, call.layout.block_tokens));
+  const Maps maps{ptx::tensor_map({call.cache,
+                                   {dims, static_cast<std::uint64_t>(call.layout.block_tokens), kMostBlocks},
+                                   {dims, static_cast<std::uint64_t>(call.layout.block_stride)},
+                                   {box_tokens, 1}},
+                                  shape_of(call)),
+                  ptx::tensor_map({call.q,
+                                   {dims, kHeads, static_cast<std::uint64_t>(call.batch) * kNextN},
+                                   {dims, static_cast<std::uint64_t>(call.q_row_stride)},
+                                   {kHeads, kNextN}},
+                                  shape_of(call))};
+  kernel<<<call.parts, P::kThreads, kBytes, static_cast<cudaStream_t>(stream)>>>(call, maps);
   check_cuda(cudaGetLastError(), call, "launch");
 }
 
@@ -367,10 +504,13 @@ void validate(const PagedLogits& c) {
        static_cast<int>(c.type));
   validate(c.layout, shape_of(c) + ": index cache");
   want(c.layout.dims == c.dims, "cache dims", "dims", c.layout.dims);
-  want(c.layout.block_tokens % kUnitTokens == 0, "block tokens", "a multiple of 64", c.layout.block_tokens);
+  want(c.layout.block_tokens == 16 || c.layout.block_tokens == 32 || c.layout.block_tokens % kUnitTokens == 0,
+       "block tokens", "16, 32 or a multiple of 64", c.layout.block_tokens);
   want(c.layout.block_stride % 16 == 0, "block stride", "a multiple of 16 bytes", c.layout.block_stride);
   want(c.q_row_stride % 16 == 0 && c.q_row_stride >= static_cast<std::int64_t>(c.heads) * c.dims,
        "q row stride", "a multiple of 16 bytes that holds heads * dims", c.q_row_stride);
+  want(reinterpret_cast<std::uintptr_t>(c.q) % 16 == 0 && reinterpret_cast<std::uintptr_t>(c.cache) % 16 == 0,
+       "addresses of q and cache", "multiples of 16", 0);
   want(c.logits_stride >= c.columns, "logits stride", "columns or more", c.logits_stride);
   want(c.parts >= 0, "parts", "0 or more", c.parts);
 }

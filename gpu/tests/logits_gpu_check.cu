@@ -384,6 +384,9 @@ bool check_all() {
   good = check_case({"next_n 2, 2-D contexts", 2, 64, 128, 64, {300, 500, 0, 1, 63, 64}, true, true}, true) &&
          good;
   good = check_case({"block 128", 1, 64, 128, 128, borders, false, true}, true) && good;
+  good = check_case({"block 32", 1, 64, 128, 32, borders, false, true}, true) && good;
+  good = check_case({"block 32, next_n 2", 2, 64, 64, 32, borders, false, true, bf16}, true) && good;
+  good = check_case({"block 16, H32 D32", 1, 32, 32, 16, borders, false, true}, true) && good;
   good = check_case({"all codes", 1, 64, 128, 64, borders, false, true, fp32, Lane::kAllCodes}, true) && good;
   good = check_case({"specials", 2, 64, 128, 64, borders, false, true, fp32, Lane::kSpecials}, true) && good;
   good =
@@ -457,8 +460,22 @@ int main_of(int argc, char** argv) {
   }
   const bool only_check = argc > 1 && std::string(argv[1]) == "--check";
   (void)KernelTimer::instance();  // before the first launch
+  const bool short_times = argc > 1 && std::string(argv[1]) == "--time-long";
   const bool good = check_all();
-  if (!only_check) time_all();
+  if (short_times) {
+    const DeviceArray<unsigned char> flush(std::size_t{512} << 20);
+    for (const int next_n : {1, 2}) {
+      time_case(1, 1024, next_n, 64, flush);
+      time_case(4, 65536, next_n, 64, flush);
+      time_case(16, 8192, next_n, 64, flush);
+      time_case(64, 1024, next_n, 64, flush);
+      time_case(256, 1024, next_n, 64, flush);
+      time_case(64, 8192, next_n, 64, flush);
+      time_case(256, 65536, next_n, 64, flush);
+    }
+  } else if (!only_check) {
+    time_all();
+  }
   std::printf("%s\n", good ? "logits: all checks passed" : "logits: CHECKS FAILED");
   return good ? 0 : 1;
 }
