@@ -147,7 +147,7 @@ int ReplayVerifier::verify(RequestSource& requests, nlohmann::ordered_json& docu
   out["listed"] = nlohmann::ordered_json::array();
   for (const WrongElement& wrong : v.listed) out["listed"].push_back(as_json(wrong));
   if (print) print_result(options_, r);
-  if (!v.passed()) return kWrongResult;
+  if (!v.passed() || r.double_writes > 0) return kWrongResult;
   return v.steps == 0 ? kInconclusive : kPass;
 }
 
