@@ -81,7 +81,7 @@ int measure_model(const CommonOptions& common, const ScheduleTraceOptions& trace
                        {"unit_us", model.unit_us},
                        {"shared_us", model.shared_us},
                        {"sequence_us", model.sequence_us}};
-  auto& steps = document["steps"] = nlohmann::ordered_json::array();
+  nlohmann::ordered_json steps = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < timed.size(); ++i) {
     const Timed& t = timed[i];
     const double predicted = model.predict_us(t.measured.load), error = predicted / t.measured.us - 1;
@@ -125,6 +125,7 @@ int measure_model(const CommonOptions& common, const ScheduleTraceOptions& trace
     fmt::print("\nheld back {} steps: median error {:.1f} %, 90th percentile {:.1f} %, worst {:.1f} %\n",
                errors.size(), 100 * median, 100 * p90, 100 * worst);
   }
+  document["steps"] = std::move(steps);
   write_json(common, document);
   if (interrupted) return kInconclusive;
   return p90 <= options.tolerance ? kPass : kWrongResult;
