@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -158,6 +160,28 @@ TEST(VerifiedReplay, ASlidingWindowAndAPoolOfHundredsOfGigabytesAreRefused) {
   const auto reader = open_trace_in_memory(std::string(sample_trace()), "sample", {});
   EXPECT_THROW((void)verify_replay(*reader, windowed, {1}, *kernel, small_shape()), InputError);
   EXPECT_THROW((void)make_step_check(*kernel, small_shape(), 1 << 28, 16), InputError);
+}
+
+TEST(VerifiedReplay, StepsOfAPublicTraceShowNoWrongElementWhateverTheBlocksAre) {
+  const char* folder = std::getenv("ASSAY_TRACES");
+  if (folder == nullptr) GTEST_SKIP() << "ASSAY_TRACES names no folder with the public traces";
+  const std::string path = std::string(folder) + "/mooncake_conversation.jsonl";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
+  const KernelSet kernels("twin");
+  for (const std::int32_t block_tokens : {16, 24, 512}) {  // inside a hash id, across two, one
+    ReplayOptions replay = engine(120'000 / block_tokens);
+    replay.scheduler.block_tokens = block_tokens;
+    replay.limit_requests = 60;
+    StepScores scores(StepPick::kFragmentation, kH200SmCount, "assay");
+    const auto first = open_trace(path);
+    (void)replay_serving(*first, replay, [&](const StepView& view) { scores.observe(view); });
+    const auto second = open_trace(path);
+    const auto r = verify_replay(*second, replay, scores.pick(3), *kernels.find(ASSAY_OP_PAGED_MQA_LOGITS),
+                                 small_shape());
+    EXPECT_EQ(r.data.steps, 3);
+    EXPECT_TRUE(r.data.passed()) << describe(r.data.listed.at(0));
+    EXPECT_EQ(r.data.twin_elements, r.data.elements);
+  }
 }
 
 TEST(StepPick, EvenPicksTheFirstAndTheLastDecodeStepAndTheOthersTheWorst) {
