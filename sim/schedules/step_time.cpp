@@ -36,12 +36,18 @@ StepLoad step_load_of(std::span<const std::int32_t> lengths, std::int32_t unit_t
                                    locate_unit(ends.data(), batch, begin).sequence + 1;
     load.most_sequences = std::max(load.most_sequences, static_cast<double>(sequences));
   }
+  for (std::size_t s = 0; s < ends.size(); ++s) {
+    const std::int64_t begin = s == 0 ? 0 : ends[s - 1];
+    if (begin == ends[s]) continue;
+    const std::int32_t cuts = part_of(total, parts, ends[s] - 1) - part_of(total, parts, begin);
+    load.most_cuts = std::max(load.most_cuts, static_cast<double>(cuts));
+  }
   return load;
 }
 
 double StepTimeModel::predict_us(const StepLoad& load) const {
   return start_us + std::max(unit_us * load.busiest_units, shared_us * load.total_units) +
-         sequence_us * load.most_sequences;
+         sequence_us * load.most_sequences + merge_us * load.most_cuts;
 }
 
 StepTimeModel fit_step_time(const std::vector<MeasuredStep>& steps) {
@@ -55,11 +61,11 @@ StepTimeModel fit_step_time(const std::vector<MeasuredStep>& steps) {
   }
   const double mean_us = us / static_cast<double>(steps.size());
   StepTimeModel best{mean_us / 4, us / std::max(busiest, 1.0) / 2, us / std::max(total, 1.0) / 2,
-                     mean_us / 100};
+                     mean_us / 100, mean_us / 1000};
   double error = squared_error(best, steps);
-  const std::array<double StepTimeModel::*, 4> constants = {&StepTimeModel::start_us, &StepTimeModel::unit_us,
-                                                            &StepTimeModel::shared_us,
-                                                            &StepTimeModel::sequence_us};
+  const std::array<double StepTimeModel::*, 5> constants = {
+      &StepTimeModel::start_us, &StepTimeModel::unit_us, &StepTimeModel::shared_us,
+      &StepTimeModel::sequence_us, &StepTimeModel::merge_us};
   // One constant at a time, by factors that shrink; the sum of squares has few and shallow valleys here.
   for (double factor = 2; factor > 1.0002;) {
     bool better = false;

@@ -13,6 +13,7 @@ TEST(StepLoad, CountsUnitsAndSequencesOfTheBusiestPart) {
   EXPECT_EQ(load.total_units, 6);
   EXPECT_EQ(load.busiest_units, 2);
   EXPECT_EQ(load.most_sequences, 2);
+  EXPECT_EQ(load.most_cuts, 1);
   EXPECT_EQ(step_load_of(std::vector<std::int32_t>{0, 0}, 64, 3).busiest_units, 0);
 }
 
@@ -33,7 +34,7 @@ std::vector<MeasuredStep> made_with(const StepTimeModel& model, std::uint64_t se
 }
 
 TEST(StepTimeFit, FindsTheConstantsBehindStepsItHasNotSeen) {
-  const StepTimeModel truth{4, 0.35, 0.0021, 0.4};
+  const StepTimeModel truth{4, 0.35, 0.0021, 0.4, 0.05};
   const StepTimeModel fitted = fit_step_time(made_with(truth, 1, 0.04));
   for (const MeasuredStep& step : made_with(truth, 2, 0))
     EXPECT_NEAR(fitted.predict_us(step.load) / step.us, 1, 0.04);
@@ -41,7 +42,7 @@ TEST(StepTimeFit, FindsTheConstantsBehindStepsItHasNotSeen) {
 
 // Canary: a kernel that does not follow the model must not look as if it did.
 TEST(StepTimeFit, DoesNotExplainTimesThatHaveNothingToDoWithTheLoad) {
-  std::vector<MeasuredStep> steps = made_with({4, 0.35, 0.0021, 0.4}, 3, 0);
+  std::vector<MeasuredStep> steps = made_with({4, 0.35, 0.0021, 0.4, 0.05}, 3, 0);
   const RandomStream random(4, "times");
   for (std::size_t i = 0; i < steps.size(); ++i)
     steps[i].us = 5 + 200 * static_cast<double>(random.uniform(i));

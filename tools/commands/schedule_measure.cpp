@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "model/core/attention_plan.h"
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
 #include "model/core/philox.h"
@@ -32,12 +33,22 @@ DecodeShape shape_of(const ScheduleMeasureOptions& options, std::int32_t block_t
   throw InputError("--op", "paged-mqa-logits or paged-attention", options.op);
 }
 
-// Attention has a row of units per KV head.
+// As the kernels cut: logits into units of 64 tokens, nothing to merge; attention into tiles of every KV head,
+// over as many parts as its plan uses (model/core/attention_plan.h).
 StepLoad load_of(const DecodeTables& step, const DecodeShape& shape) {
+  if (shape.kernel == DecodeKernel::kPagedMqaLogits) {
+    StepLoad load = step_load_of(step.lengths, kUnitTokens, kH200SmCount);
+    load.most_cuts = 0;
+    return load;
+  }
   std::vector<std::int32_t> lengths;
-  for (const std::int32_t length : step.lengths)
+  std::int64_t tiles = 0;
+  for (const std::int32_t length : step.lengths) {
     lengths.insert(lengths.end(), static_cast<std::size_t>(shape.kv_heads), length);
-  return step_load_of(lengths, kUnitTokens, kH200SmCount);
+    tiles += shape.kv_heads * ceil_div(length, AttentionOrder::kTileTokens);
+  }
+  const std::int32_t parts = used_parts(tiles, 2 * kH200SmCount, static_cast<std::int64_t>(lengths.size()));
+  return step_load_of(lengths, AttentionOrder::kTileTokens, parts);
 }
 
 struct Timed {
@@ -80,7 +91,8 @@ int measure_model(const CommonOptions& common, const ScheduleTraceOptions& trace
   document["model"] = {{"start_us", model.start_us},
                        {"unit_us", model.unit_us},
                        {"shared_us", model.shared_us},
-                       {"sequence_us", model.sequence_us}};
+                       {"sequence_us", model.sequence_us},
+                       {"merge_us", model.merge_us}};
   nlohmann::ordered_json steps = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < timed.size(); ++i) {
     const Timed& t = timed[i];
@@ -109,9 +121,10 @@ int measure_model(const CommonOptions& common, const ScheduleTraceOptions& trace
                device_name(), timed.size(), std::filesystem::path(trace.path).filename().string(),
                trace.block_tokens, options.repeats);
     fmt::print(
-        "time = {:.2f} us + max({:.4f} us x busiest SM's units, {:.5f} us x all units) + {:.3f} us x "
-        "sequences of an SM\n\n",
-        model.start_us, model.unit_us, model.shared_us, model.sequence_us);
+        "time = {:.2f} us + max({:.4f} us x busiest part's units, {:.5f} us x all units) + {:.3f} us x "
+        "sequences "
+        "of a part + {:.3f} us x cuts of a sequence\n\n",
+        model.start_us, model.unit_us, model.shared_us, model.sequence_us, model.merge_us);
     fmt::print("{:>9} {:>10} {:>9} {:>9} {:>11} {:>11} {:>8} {:>7}\n", "step", "sequences", "units",
                "busiest", "measured us", "predicted", "error", "TB/s");
     for (std::size_t i = 0; i < timed.size(); i += std::max<std::size_t>(1, timed.size() / 16)) {
