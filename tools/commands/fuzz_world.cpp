@@ -143,8 +143,8 @@ int reproduce_world(const CommonOptions& common, const std::string& file,
   if (!common.quiet && common.json_path != "-")
     fmt::print(
         "world of {} requests on {} blocks: {}  {}\n{} steps, {} judged, {} elements compared, digest {}\n",
-        world.requests.size(), world.engine.blocks, name_of(outcome.failure), outcome.text,
-        outcome.steps, outcome.judged_steps, outcome.elements, properties::hex_of(outcome.digest));
+        world.requests.size(), world.engine.blocks, name_of(outcome.failure), outcome.text, outcome.steps,
+        outcome.judged_steps, outcome.elements, properties::hex_of(outcome.digest));
   write_json(common, result);
   return outcome.failure == properties::WorldFailure::kNone ? kPass : kWrongResult;
 }
