@@ -7,8 +7,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "properties/campaign/selftest.h"
-
 namespace assay::properties {
 namespace {
 
@@ -120,40 +118,6 @@ RC_GTEST_PROP(SimplerCases, AreValidOtherAndNeverLonger, ()) {
     RC_ASSERT(digest_of(simpler) != digest_of(kernel_case));
     RC_ASSERT(sequences_of(simpler) <= sequences_of(kernel_case));
   }
-}
-
-TEST(Selftest, EveryMutantIsKilledSoonAndSmallByItsOracle) {
-  SelftestOptions options;
-  options.worker = worker_of;
-  options.workers = 2;
-  const std::vector<MutantVerdict> verdicts = run_selftest(options);
-  ASSERT_GE(verdicts.size(), 60u);
-  std::vector<std::int64_t> cases, sequences, blocks;
-  for (const MutantVerdict& verdict : verdicts) {
-    EXPECT_TRUE(verdict.killed) << verdict.name << " (" << verdict.fault << "): " << verdict.status << " "
-                                << verdict.text;
-    EXPECT_GT(verdict.witness + (verdict.status == "RUNTIME_ERROR"), 0)
-        << verdict.name << " was never reached";
-    cases.push_back(verdict.cases);
-    sequences.push_back(verdict.sequences);
-    blocks.push_back(verdict.blocks);
-  }
-  const auto median = [](std::vector<std::int64_t>& values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  };
-  EXPECT_LT(median(cases), 200);
-  EXPECT_LE(median(sequences), 2);
-  EXPECT_LE(median(blocks), 3);
-}
-
-TEST(Selftest, NoCheckOfTheTrialCanBeLeftOutUnnoticed) {
-  SelftestOptions options;
-  options.worker = worker_of;
-  for (const CheckVerdict& verdict : run_check_selftest(options))
-    EXPECT_TRUE(verdict.detected) << name_of(verdict.check) << ": " << verdict.mutant << " killed in "
-                                  << verdict.killed_with << " cases with it, " << verdict.killed_without
-                                  << " without";
 }
 
 }  // namespace
