@@ -1,4 +1,5 @@
 #include "properties/world/paged_check.h"
+#include "properties/kernels/run_here.h"
 
 #include <fmt/format.h>
 #define XXH_INLINE_ALL
@@ -153,9 +154,7 @@ int PagedCheck::call_kernel(std::span<const assay_tensor> inputs, std::span<cons
   call.workspace_bytes = kernel_.workspace == nullptr ? 0 : kernel_.workspace(&call);
   std::vector<std::uint8_t> workspace(call.workspace_bytes, kPoison);
   call.workspace = workspace.data();
-  if (kernel_.plan != nullptr)
-    if (const int status = kernel_.plan(&call); status != ASSAY_OK) return status;
-  return kernel_.run(&call);
+  return run_here(kernel_, call);
 }
 
 void PagedCheck::check(const LiveStep& live, const PoolShadow& shadow, const NamesOf& names,

@@ -403,7 +403,8 @@ void register_replay(Registry& registry) {
       ->capture_default_str();
   command
       ->add_option("--kernel", o->verify.kernel,
-                   "The kernel that is verified: twin, golden-rounded, naive, or a path to a plug-in")
+                   "The kernel that is verified: twin, golden-rounded, naive, sm90 (on the GPU), or a path "
+                   "to a plug-in")
       ->capture_default_str();
   command->add_option("--verify-heads", o->verify.heads, "Query heads (logits: 64, attention: 8)");
   command->add_option("--verify-kv-heads", o->verify.kv_heads, "KV heads of attention")
