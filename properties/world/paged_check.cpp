@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "model/core/check.h"
+#include "properties/kernels/run_here.h"
 
 namespace assay::properties {
 namespace {
