@@ -1,19 +1,22 @@
 // Formula and limits: mqa_logits.h. Bytes, operations, versions: docs/kernels/fp8_mqa_logits.md.
 //
-//   tile   256 / heads query rows: their heads are the 256 columns of one instruction
-//   unit   S[64 tokens, 256] = K[64, D] Q^T         D/32 wgmma m64n256k32, both operands in shared memory
-//   grid   two CTAs of one warpgroup per SM, each with an equal range of all tiles' units and a ring of its own:
-//          while one multiplies, the other reduces
-//
-// Four totals of a quad (two rows, two tokens) are summed and shared out in three shuffles, not eight; every lane
-// is left with the one it stores.
+//   tile       256 / heads query rows: their heads are the 256 columns of the scores
+//   unit       S[64 tokens, 256] = K[64, D] Q^T, two sides of D/32 wgmma m64n128k32, operands in shared memory
+//   grid       one CTA per SM with an equal range of all tiles' units: its line, numbered from 0
+//   producers  two warps fill a ring of units, a third a ring of tiles' queries, a fourth cleans meanwhile
+//   math       two warpgroups take units in turns; while one side is reduced the tensor core has the other side or
+//              the other warpgroup
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <string>
 
+#include "gpu/ptx/barrier.h"
 #include "gpu/ptx/copy.h"
+#include "gpu/ptx/tensor_copy.h"
 #include "gpu/ptx/wgmma_e4m3.h"
 #include "gpu/sm90_fp8_mqa_logits/mqa_logits.h"
+#include "gpu/sm90_fp8_mqa_logits/reduction.h"
 #include "model/core/check.h"
 #include "model/core/logits_reduction.h"
 #include "model/core/schedule.h"
@@ -21,27 +24,52 @@
 namespace assay {
 namespace {
 
+using logits::kAllLanes;
+
 constexpr int kUnitTokens = 64;
-constexpr int kThreads = 128;
+constexpr int kGroups = 2;  // of math
+constexpr int kThreads = (kGroups + 1) * 128;
 constexpr int kWarps = kThreads / 32;
-constexpr int kColumns = 256;  // N of the instruction
-constexpr int kCtasPerSm = 2;
-constexpr int kStages = 8;
+constexpr int kMathRegisters = 232, kOtherRegisters = 40;
+constexpr int kUnitProducers = 2;  // warps
+constexpr int kColumns = 256;
+constexpr int kTiles =
+    kGroups + 1;  // in the ring: a group may be a line of one-unit tiles ahead of the other
 
 template <int kHeads>
 constexpr int kTileRows = kColumns / kHeads;
 
+// What a unit of the line is; written by the producer, read by the warpgroup that takes it.
+struct UnitHeader {
+  std::int32_t query;  // how many tiles the line had before this one
+  std::int32_t tile;
+  std::int32_t token;  // first
+};
+
+template <int kDims>
+constexpr int kStages = std::min(16, (227 * 1024 - 2048 - kTiles * (kColumns * (kDims + 4) + 64)) /
+                                         (kUnitTokens * (kDims + 4) + 32));
+
 template <int kHeads, int kDims>
 struct Shared {
-  unsigned char query[kColumns * kDims];             // swizzled, [256][kDims]
-  unsigned char keys[kStages][kUnitTokens * kDims];  // swizzled, [64][kDims]
-  float scales[kStages][kUnitTokens];
-  std::int32_t start[kTileRows<kHeads>], end[kTileRows<kHeads>];
+  unsigned char query[kTiles][kColumns * kDims];            // swizzled, [256][kDims]
+  unsigned char keys[kStages<kDims>][kUnitTokens * kDims];  // swizzled, [64][kDims]
+  float scales[kStages<kDims>][kUnitTokens];
+  float weights[kTiles][kColumns];
+  std::int32_t start[kTiles][kTileRows<kHeads>], end[kTiles][kTileRows<kHeads>];
+  UnitHeader headers[kStages<kDims>];
+  std::uint64_t unit_full[kStages<kDims>], unit_empty[kStages<kDims>];
+  std::uint64_t query_full[kTiles], query_empty[kTiles];
   std::int64_t warp_units[kWarps];
   std::int64_t start_prefix;
   std::int32_t start_tile;
 };
-static_assert(sizeof(Shared<32, 128>) <= 113 * 1024, "two CTAs per SM");
+static_assert(sizeof(Shared<32, 128>) <= 227 * 1024);
+
+struct Maps {
+  CUtensorMap keys;   // [1][tokens][D]
+  CUtensorMap query;  // [rows][heads][D]
+};
 
 struct Range {
   std::int32_t begin = 0, end = 0;
@@ -134,171 +162,222 @@ __device__ Walk<kRows> find_own_range(const MqaLogits& p, Memory& shared) {
   return walk;
 }
 
-// Starts the copies of the walk's unit and moves on. Tokens past the last read nothing and become zero.
-template <int kRows, int kDims, typename Memory>
-__device__ __forceinline__ void load_next(const MqaLogits& p, Memory& shared, Walk<kRows>& walk, int stage) {
-  if (walk.remaining > 0) {
-    constexpr int kChunks = kDims / 16, kRowsAtOnce = kThreads / kChunks;
-    const int chunk = threadIdx.x % kChunks;
-    const std::int32_t first = walk.unit * kUnitTokens;
-    int row = threadIdx.x / kChunks;
-    const std::uint32_t to = ptx::shared_address(shared.keys[stage]);
+// Warp `part` of two fills the ring of units: those of the line with index % 2 == part. Tokens past the last are zero.
+template <int kHeads, int kDims>
+__device__ __forceinline__ void produce_units(const MqaLogits& p, const Maps& maps,
+                                              Shared<kHeads, kDims>& shared, Walk<kTileRows<kHeads>> walk,
+                                              int part) {
+  const int lane = threadIdx.x % 32;
+  const std::uint64_t again = ptx::evict_last();
+  std::int32_t query = 0, tile = walk.tile;
+  ptx::RingPosition<kStages<kDims>> at;
+  const auto steps = [&](int count) {
+#pragma unroll 1
+    for (int i = 0; i < count && walk.remaining > 0; ++i) {
+      walk.advance(p);
+      if (walk.tile != tile) {
+        tile = walk.tile;
+        ++query;
+      }
+    }
+    at.advance(count);
+  };
+  steps(part);
+  while (walk.remaining > 0) {
+    const int stage = at.stage, first = walk.unit * kUnitTokens;
+    ptx::wait_parity(shared.unit_empty[stage], at.round ^ 1);
+    if (ptx::elected()) {
+      shared.headers[stage] = {query, tile, first};
+      ptx::arrive_and_expect(shared.unit_full[stage], kUnitTokens * kDims);
+      ptx::copy_box(shared.keys[stage], maps.keys, shared.unit_full[stage], 0, first, 0, again);
+    }
 #pragma unroll
-    for (int i = 0; i < kUnitTokens / kRowsAtOnce; ++i) {
-      const bool live = first + row < p.tokens;
-      ptx::copy_async_16(to + row * kDims + ptx::swizzled_chunk<kDims>(row, chunk) * 16,
-                         p.keys + (live ? first + row : 0) * p.key_stride + chunk * 16, live);
-      row += kRowsAtOnce;
+    for (int i = lane; i < kUnitTokens; i += 32) {
+      const bool live = first + i < p.tokens;
+      ptx::copy_async_4(ptx::shared_address(&shared.scales[stage][i]), p.scales + (live ? first + i : 0),
+                        live);
     }
-    if (threadIdx.x < kUnitTokens) {
-      const auto token = first + static_cast<std::int32_t>(threadIdx.x);
-      const bool live = token < p.tokens;
-      ptx::copy_async_4(ptx::shared_address(&shared.scales[stage][threadIdx.x]),
-                        p.scales + (live ? token : 0), live);
+    ptx::arrive_after_copies(shared.unit_full[stage]);
+    steps(kUnitProducers);
+  }
+}
+
+// The warp that fills the ring of tiles: queries, weights, ranges of the rows. Rows past the last are zero and empty.
+template <int kHeads, int kDims>
+__device__ __forceinline__ void produce_queries(const MqaLogits& p, const Maps& maps,
+                                                Shared<kHeads, kDims>& shared, Walk<kTileRows<kHeads>> walk) {
+  constexpr int kRows = kTileRows<kHeads>;
+  const int lane = threadIdx.x % 32;
+  const std::uint64_t once = ptx::evict_first();
+  ptx::RingPosition<kTiles> at;
+  for (; walk.remaining > 0; at.advance()) {
+    const std::int32_t first_row = walk.tile * kRows;
+    ptx::wait_parity(shared.query_empty[at.stage], at.round ^ 1);
+    if (ptx::elected()) {
+      ptx::arrive_and_expect(shared.query_full[at.stage], kColumns * kDims);
+      ptx::copy_box(shared.query[at.stage], maps.query, shared.query_full[at.stage], 0, 0, first_row, once);
     }
+#pragma unroll
+    for (int column = lane; column < kColumns; column += 32) {
+      const std::int32_t row = first_row + column / kHeads;
+      const bool live = row < p.rows;
+      ptx::copy_async_4(ptx::shared_address(&shared.weights[at.stage][column]),
+                        p.weights + (live ? row : 0) * p.weights_stride + column % kHeads, live);
+    }
+    if (lane < kRows) {
+      const Range own = first_row + lane < p.rows ? range_of(p, first_row + lane) : Range{};
+      shared.start[at.stage][lane] = own.begin;
+      shared.end[at.stage][lane] = own.end;
+    }
+    ptx::arrive_after_copies(shared.query_full[at.stage]);
+    ptx::arrive(shared.query_full[at.stage]);        // the ranges
+    const int rest = walk.unit_end - walk.unit - 1;  // units of this tile after this one
+    if (walk.remaining <= rest) break;
+    walk.unit += rest;
+    walk.remaining -= rest;
     walk.advance(p);
   }
-  ptx::commit_copies();
 }
 
-// A tile's queries, swizzled; this thread's share of the weights; the rows' ranges. Rows past the last are zero.
-// Arrivals: all threads; nobody may still be reading the tile before.
-template <int kHeads, int kDims, typename Memory>
-__device__ __forceinline__ void load_tile(const MqaLogits& p, Memory& shared, std::int32_t tile,
-                                          float (&weights)[kTileRows<kHeads>][kHeads / 4]) {
-  constexpr int kRows = kTileRows<kHeads>, kChunks = kDims / 16;
-  for (int i = threadIdx.x; i < kColumns * kChunks; i += kThreads) {
-    const int column = i / kChunks, chunk = i % kChunks;
-    const std::int32_t row = tile * kRows + column / kHeads;
-    uint4 bytes = make_uint4(0, 0, 0, 0);
-    if (row < p.rows)
-      bytes = __ldg(
-          reinterpret_cast<const uint4*>(p.q + row * p.q_row_stride + column % kHeads * kDims + chunk * 16));
-    *reinterpret_cast<uint4*>(shared.query + column * kDims +
-                              ptx::swizzled_chunk<kDims>(column, chunk) * 16) = bytes;
-  }
-  const int quad_lane = threadIdx.x % 4;
-#pragma unroll
-  for (int i = 0; i < kRows; ++i) {
-    const std::int32_t row = tile * kRows + i;
-#pragma unroll
-    for (int a = 0; a < kHeads / 4; ++a)
-      weights[i][a] =
-          row < p.rows
-              ? __ldg(p.weights + row * p.weights_stride + LogitsReduction::head_of_accumulator(quad_lane, a))
-              : 0.0f;
-  }
-  if (threadIdx.x < kRows) {
-    const std::int32_t row = tile * kRows + static_cast<std::int32_t>(threadIdx.x);
-    const Range own = row < p.rows ? range_of(p, row) : Range{};
-    shared.start[threadIdx.x] = own.begin;
-    shared.end[threadIdx.x] = own.end;
-  }
-  ptx::fence_async_shared();
-  __syncthreads();
-}
-
+// -inf outside every row's range, rows shared out over the CTAs; one warp.
 template <typename Output>
-__device__ __forceinline__ void store(void* logits, std::int64_t at, float value);
-template <>
-__device__ __forceinline__ void store<float>(void* logits, std::int64_t at, float value) {
-  __stcs(static_cast<std::uint32_t*>(logits) + at, fp32_output_bits(value));
-}
-template <>
-__device__ __forceinline__ void store<std::uint16_t>(void* logits, std::int64_t at, float value) {
-  static_cast<std::uint16_t*>(logits)[at] = bf16_output_bits(value);
-}
-
-// -inf outside every row's range, rows shared out over the CTAs.
-template <typename Output>
-__device__ void clean_rows(const MqaLogits& p) {
+__device__ __forceinline__ void clean_rows(const MqaLogits& p) {
   const float outside = bit_cast<float>(0xff800000u);
+  const std::int64_t lane = threadIdx.x % 32;
   for (std::int32_t row = blockIdx.x; row < p.rows; row += gridDim.x) {
     Range own = range_of(p, row);
     if (p.compressed) own = {0, own.end - own.begin};
-    const std::int64_t at = row * p.logits_stride;
-    for (std::int64_t t = threadIdx.x; t < min(static_cast<std::int64_t>(own.begin), p.columns);
-         t += kThreads)
-      store<Output>(p.logits, at + t, outside);
-    for (std::int64_t t = own.end + static_cast<std::int64_t>(threadIdx.x); t < p.columns; t += kThreads)
-      store<Output>(p.logits, at + t, outside);
+    const std::int64_t at = row * p.logits_stride,
+                       before = min(static_cast<std::int64_t>(own.begin), p.columns);
+#pragma unroll 4
+    for (std::int64_t t = lane; t < before; t += 32) logits::store<Output>(p.logits, at + t, outside);
+#pragma unroll 8
+    for (std::int64_t t = own.end + lane; t < p.columns; t += 32)
+      logits::store<Output>(p.logits, at + t, outside);
+  }
+}
+
+// Half of a tile's rows: their scores and weights.
+template <int kHeads, int kDims>
+struct Side {
+  static constexpr int kRows = kTileRows<kHeads> / 2;
+  float score[kRows * kHeads / 2];
+  float weights[kRows][kHeads / 4];
+
+  __device__ __forceinline__ void load(const float* from) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int a = 0; a < kHeads / 4; a += 2) {
+        const float2 two = *reinterpret_cast<const float2*>(
+            from + i * kHeads + LogitsReduction::head_of_accumulator(threadIdx.x % 4, a));
+        weights[i][a] = two.x;
+        weights[i][a + 1] = two.y;
+      }
+    }
+  }
+  __device__ __forceinline__ void start(std::uint64_t key_tile, std::uint64_t query_tile) {
+#pragma unroll
+    for (int k = 0; k < kDims; k += 32)
+      ptx::WgmmaE4M3<kRows * kHeads>::multiply_add(score, ptx::advanced(key_tile, k),
+                                                   ptx::advanced(query_tile, k), k > 0);
+    ptx::commit_group();
+  }
+  // row: this side's first; begin, end: of this side's rows.
+  template <typename Output>
+  __device__ __forceinline__ void reduce(const MqaLogits& p, std::int64_t row, const std::int32_t* begin,
+                                         const std::int32_t* end, std::int32_t token, float scale) const {
+    const int half = threadIdx.x % 2, odd = threadIdx.x / 2 % 2;
+#pragma unroll
+    for (int i = 0; i < kRows; i += 2) {
+      const float logit =
+          logits::logit_of_two(logits::own_share<kHeads>(score, i, weights[i], half),
+                               logits::own_share<kHeads>(score, i + 1, weights[i + 1], half), odd, scale);
+      const std::int32_t first = begin[i + odd];
+      const std::int64_t column = p.compressed ? token - first : token;
+      if (token >= first && token < end[i + odd] && column < p.columns)
+        logits::store<Output>(p.logits, (row + i + odd) * p.logits_stride + column, logit);
+    }
+  }
+};
+
+template <int kHeads, int kDims, typename Output>
+__device__ __forceinline__ void multiply(const MqaLogits& p, Shared<kHeads, kDims>& shared, int group,
+                                         std::int64_t units) {
+  constexpr int kRows = kTileRows<kHeads>;
+  constexpr std::uint64_t kSecond = kColumns / 2 * kDims >> 4;  // of a descriptor
+  const int own_token = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 + threadIdx.x % 2 * 8;
+  Side<kHeads, kDims> first, second;
+  ptx::RingPosition<kStages<kDims>> at;
+  ptx::RingPosition<kTiles> query_at;
+  std::int32_t query = 0, loaded = -1;
+  std::uint64_t query_tile = 0;
+  at.advance(group);
+  for (std::int64_t u = group; u < units; u += kGroups, at.advance(kGroups)) {
+    const int stage = at.stage;
+    ptx::wait_parity(shared.unit_full[stage], at.round);
+    const UnitHeader header = shared.headers[stage];
+    if (header.query != loaded) {
+      // This warp needs nothing of the tiles before any more.
+#pragma unroll 1
+      for (; query < header.query; ++query, query_at.advance()) {
+        __syncwarp();
+        if (threadIdx.x % 32 == 0) ptx::arrive(shared.query_empty[query_at.stage]);
+      }
+      ptx::wait_parity(shared.query_full[query_at.stage], query_at.round);
+      first.load(shared.weights[query_at.stage]);
+      second.load(shared.weights[query_at.stage] + kColumns / 2);
+      query_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.query[query_at.stage]));
+      loaded = header.query;
+    }
+    const std::uint64_t key_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.keys[stage]));
+    ptx::fence_operands();
+    first.start(key_tile, query_tile);
+    second.start(key_tile, query_tile + kSecond);
+    const float scale = shared.scales[stage][own_token];
+    const std::int32_t token = header.token + own_token;
+    const std::int64_t row = header.tile * static_cast<std::int64_t>(kRows);
+    const std::int32_t *begin = shared.start[query_at.stage], *end = shared.end[query_at.stage];
+    ptx::wait_group<1>();
+    first.template reduce<Output>(p, row, begin, end, token, scale);
+    ptx::wait_group<0>();
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) ptx::arrive(shared.unit_empty[stage]);
+    second.template reduce<Output>(p, row + kRows / 2, begin + kRows / 2, end + kRows / 2, token, scale);
   }
 }
 
 template <int kHeads, int kDims, typename Output>
-__global__ void __launch_bounds__(kThreads, kCtasPerSm)
-    sm90_fp8_mqa_logits(const __grid_constant__ MqaLogits p) {
-  constexpr int kRows = kTileRows<kHeads>;
+__global__ void __launch_bounds__(kThreads, 1)
+    sm90_fp8_mqa_logits(const __grid_constant__ MqaLogits p, const __grid_constant__ Maps maps) {
   extern __shared__ __align__(1024) unsigned char memory[];
   auto& shared = *reinterpret_cast<Shared<kHeads, kDims>*>(memory);
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  // One CTA of an SM cleans while the other multiplies.
-  const bool cleans_first = blockIdx.x < gridDim.x / 2;
-  if (p.clean && cleans_first) clean_rows<Output>(p);
-
-  Walk<kRows> walk = find_own_range<kRows>(p, shared);
-  Walk<kRows> ahead = walk;
-  for (int stage = 0; stage < kStages; ++stage) load_next<kRows, kDims>(p, shared, ahead, stage);
-
-  float weights[kRows][kHeads / 4];
-  std::int32_t loaded_tile = -1;
-  const std::uint64_t query_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.query));
-  const int half = lane % 2, odd = lane / 2 % 2;
-  for (int stage = 0; walk.remaining > 0; walk.advance(p), stage = stage + 1 == kStages ? 0 : stage + 1) {
-    if (walk.tile != loaded_tile) {
-      load_tile<kHeads, kDims>(p, shared, walk.tile, weights);
-      loaded_tile = walk.tile;
-    }
-    ptx::wait_copies<kStages - 1>();
-    ptx::fence_async_shared();
-    __syncthreads();  // every thread's copies of this unit are there
-
-    float score[kColumns / 2];
-    const std::uint64_t key_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.keys[stage]));
-    ptx::fence_operands();
-#pragma unroll
-    for (int k = 0; k < kDims; k += 32)
-      ptx::WgmmaE4M3<kColumns>::multiply_add(score, ptx::advanced(key_tile, k), ptx::advanced(query_tile, k),
-                                             k > 0);
-    ptx::commit_group();
-    const int own_token = warp * 16 + lane / 4 + half * 8;
-    const float scale = shared.scales[stage][own_token];
-    ptx::wait_group<0>();
-    __syncthreads();  // everybody's products are done: the stage may be filled again
-    load_next<kRows, kDims>(p, shared, ahead, stage);
-
-    const std::int32_t token = walk.unit * kUnitTokens + own_token;
-#pragma unroll
-    for (int i = 0; i < kRows; i += 2) {
-      float pair[2];
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        float total[2];
-#pragma unroll
-        for (int upper = 0; upper < 2; ++upper) {
-          float own[kHeads / 4];
-#pragma unroll
-          for (int a = 0; a < kHeads / 4; ++a)
-            own[a] = score[(i + r) * kHeads / 2 + a / 2 * 4 + upper * 2 + a % 2];
-          total[upper] = lane_total<kHeads>(own, weights[i + r]);
-        }
-        const float sent = half == 0 ? total[1] : total[0], kept = half == 0 ? total[0] : total[1];
-        pair[r] = exact::add(kept, __shfl_xor_sync(0xffffffffu, sent, 1));
-      }
-      const float sent = odd == 0 ? pair[1] : pair[0], kept = odd == 0 ? pair[0] : pair[1];
-      const float logit = exact::multiply(exact::add(kept, __shfl_xor_sync(0xffffffffu, sent, 2)), scale);
-      const std::int32_t begin = shared.start[i + odd];
-      const std::int64_t column = p.compressed ? token - begin : token;
-      if (token >= begin && token < shared.end[i + odd] && column < p.columns)
-        store<Output>(p.logits,
-                      (walk.tile * static_cast<std::int64_t>(kRows) + i + odd) * p.logits_stride + column,
-                      logit);
-    }
-    // The ranges may be replaced only when everybody has read them.
-    if (walk.remaining > 1 && walk.unit + 1 == walk.unit_end) __syncthreads();
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < kStages<kDims>) {
+    ptx::init_barrier(shared.unit_full[thread], 1 + 32);  // announced; every lane's scales
+    ptx::init_barrier(shared.unit_empty[thread], 4);
+    ptx::fence_barrier_init();
+  } else if (thread >= 32 && thread < 32 + kTiles) {
+    ptx::init_barrier(shared.query_full[thread - 32], 1 + 64);  // announced; every lane's weights and ranges
+    ptx::init_barrier(shared.query_empty[thread - 32], kGroups * 4);
+    ptx::fence_barrier_init();
   }
-  ptx::wait_copies<0>();
-  if (p.clean && !cleans_first) clean_rows<Output>(p);
+  const auto walk = find_own_range<kTileRows<kHeads>>(p, shared);
+  __syncthreads();  // also publishes the barriers
+  const int group = thread / 128, warp = thread / 32 % 4;
+  if (group == kGroups) {
+    ptx::give_registers<kOtherRegisters>();
+    if (warp < kUnitProducers) {
+      produce_units<kHeads, kDims>(p, maps, shared, walk, warp);
+    } else if (warp == kUnitProducers) {
+      produce_queries<kHeads, kDims>(p, maps, shared, walk);
+    } else if (p.clean) {
+      clean_rows<Output>(p);
+    }
+  } else {
+    ptx::take_registers<kMathRegisters>();
+    multiply<kHeads, kDims, Output>(p, shared, group, walk.remaining);
+  }
 }
 
 // ---- host -------------------------------------------------------------------------------------------
@@ -323,9 +402,20 @@ void launch(MqaLogits call, void* stream) {
     int device = 0;
     check_cuda(cudaGetDevice(&device), call, "device");
     check_cuda(cudaDeviceGetAttribute(&call.parts, cudaDevAttrMultiProcessorCount, device), call, "SM count");
-    call.parts *= kCtasPerSm;
   }
-  kernel<<<call.parts, kThreads, kBytes, static_cast<cudaStream_t>(stream)>>>(call);
+  const auto dims = static_cast<std::uint64_t>(kDims);
+  const Maps maps{ptx::tensor_map({call.keys,
+                                   {dims, static_cast<std::uint64_t>(std::max(1, call.tokens)), 1},
+                                   {static_cast<std::uint64_t>(call.key_stride),
+                                    static_cast<std::uint64_t>(call.key_stride)},
+                                   {kUnitTokens, 1}},
+                                  shape_of(call)),
+                  ptx::tensor_map({call.q,
+                                   {dims, kHeads, static_cast<std::uint64_t>(call.rows)},
+                                   {dims, static_cast<std::uint64_t>(call.q_row_stride)},
+                                   {kHeads, kTileRows<kHeads>}},
+                                  shape_of(call))};
+  kernel<<<call.parts, kThreads, kBytes, static_cast<cudaStream_t>(stream)>>>(call, maps);
   check_cuda(cudaGetLastError(), call, "launch");
 }
 

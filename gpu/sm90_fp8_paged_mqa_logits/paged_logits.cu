@@ -3,12 +3,11 @@
 //   bytes  per token: D of keys, 4 of scale, 4 per query row of logits. Floor: bytes / 4.38 TB/s.
 //
 //   grid      one CTA per SM with an equal range of the batch's 64-token units: its line, numbered from 0
-//   producers two warps walk the line and have the copy engine fill a ring of units, a third a ring of queries
+//   producers three warps have the copy engine fill a ring of units, a fourth a ring of queries; then they clean
 //   math      warpgroup g of M takes units g, g + M, ...; nobody waits for all threads
 //   unit      S[64 tokens, next_n * heads] = K[64, D] Q^T   D/32 wgmma m64nNk32, both operands in shared memory
 //             a quad of lanes holds a token's scores: relu, weights and sums in registers; the totals of two tokens
 //             (and two rows) are summed and shared out in 2 (3) shuffles, every lane stores what it is left with
-//   cleaning  the warp beside the producers, meanwhile
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "gpu/ptx/copy.h"
 #include "gpu/ptx/tensor_copy.h"
 #include "gpu/ptx/wgmma_e4m3.h"
+#include "gpu/sm90_fp8_mqa_logits/reduction.h"
 #include "gpu/sm90_fp8_paged_mqa_logits/paged_logits.h"
 #include "model/core/check.h"
 #include "model/core/logits_reduction.h"
@@ -27,7 +27,8 @@ namespace assay {
 namespace {
 
 constexpr int kUnitTokens = 64;
-constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kUnitProducers = 3;  // warps
+using logits::kAllLanes;
 
 // What a unit of the line is; written by the producer, read by the warpgroup that takes it.
 struct UnitHeader {
@@ -39,11 +40,13 @@ struct UnitHeader {
 template <int kHeads, int kDims, int kNextN>
 struct Plan {
   static constexpr int kColumns = kHeads * kNextN;  // N of the instruction
-  static constexpr int kGroups = kColumns <= 64 ? 4 : kColumns <= 128 ? 3 : 2;
+  static constexpr int kGroups = kColumns <= 128 ? 4 : 2;
+  // Weights stay in registers, or are read from shared memory for every unit.
+  static constexpr bool kWeightsStay = kColumns != 128;
   static constexpr int kThreads = (kGroups + 1) * 128;
   static constexpr int kWarps = kThreads / 32;
-  static constexpr int kMathRegisters = kGroups == 4 ? 112 : kGroups == 3 ? 160 : 240;
-  static constexpr int kOtherRegisters = kGroups == 2 ? 24 : 32;
+  static constexpr int kMathRegisters = kGroups == 4 ? 104 : 232;
+  static constexpr int kOtherRegisters = kGroups == 4 ? 64 : 40;
   // A group may be a whole line of one-unit sequences ahead of another: one query more than groups.
   static constexpr int kQueries = kGroups + 1;
   static constexpr int kKeyBytes = kUnitTokens * kDims;
@@ -152,8 +155,8 @@ struct Maps {
   CUtensorMap query;  // [batch * next_n][heads][D]
 };
 
-// Warp `part` of two fills the ring of units: the units of the line with index % 2 == part. A box is what of a unit
-// lies in one block: 64 tokens, or a block if that is less.
+// Warp `part` of three fills the ring of units: those of the line with index % 3 == part. A box is what of a unit lies
+// in one block: 64 tokens, or a block if that is less.
 template <int kHeads, int kDims, int kNextN>
 __device__ __forceinline__ void produce_units(const PagedLogits& p, const Maps& maps,
                                               typename Plan<kHeads, kDims, kNextN>::Shared& shared, Walk walk,
@@ -174,10 +177,12 @@ __device__ __forceinline__ void produce_units(const PagedLogits& p, const Maps& 
       ++query;
     }
   };
-  if (part == 1 && walk.remaining > 0) {
-    step();
-    at.advance();
-  }
+  const auto steps = [&](int count) {
+#pragma unroll 1
+    for (int i = 0; i < count && walk.remaining > 0; ++i) step();
+    at.advance(count);
+  };
+  steps(part);
   while (walk.remaining > 0) {
     if (walk.sequence != ids_sequence || walk.unit >= ids_end) {
       ids_sequence = walk.sequence;
@@ -220,9 +225,7 @@ __device__ __forceinline__ void produce_units(const PagedLogits& p, const Maps& 
       }
     }
     __syncwarp();
-    step();
-    if (walk.remaining > 0) step();
-    at.advance(2);
+    steps(kUnitProducers);
   }
 }
 
@@ -262,119 +265,153 @@ __device__ __forceinline__ void produce_queries(const PagedLogits& p, const Maps
   }
 }
 
-template <typename Output>
-__device__ __forceinline__ void store(void* logits, std::int64_t at, float value);
-template <>
-__device__ __forceinline__ void store<float>(void* logits, std::int64_t at, float value) {
-  __stcs(static_cast<std::uint32_t*>(logits) + at, fp32_output_bits(value));
-}
-template <>
-__device__ __forceinline__ void store<std::uint16_t>(void* logits, std::int64_t at, float value) {
-  static_cast<std::uint16_t*>(logits)[at] = bf16_output_bits(value);
-}
-
-// -inf from the limit to `columns`, a row at a time, shared out over the CTAs; one warp.
+// -inf from the limit to `columns`; rows shared out over the CTAs and their four warps beside the math.
 template <int kNextN, typename Output>
-__device__ __forceinline__ void clean_rows(const PagedLogits& p) {
-  for (std::int64_t row = blockIdx.x; row < static_cast<std::int64_t>(p.batch) * kNextN; row += gridDim.x) {
+__device__ __forceinline__ void clean_rows(const PagedLogits& p, int warp) {
+  for (std::int64_t row = blockIdx.x * 4 + warp; row < static_cast<std::int64_t>(p.batch) * kNextN;
+       row += gridDim.x * 4) {
     const std::int32_t limit =
         limit_of(p, static_cast<std::int32_t>(row / kNextN), static_cast<std::int32_t>(row % kNextN));
 #pragma unroll 8
     for (std::int64_t t = limit + static_cast<std::int64_t>(threadIdx.x % 32); t < p.columns; t += 32)
-      store<Output>(p.logits, row * p.logits_stride + t, bit_cast<float>(0xff800000u));
+      logits::store<Output>(p.logits, row * p.logits_stride + t, bit_cast<float>(0xff800000u));
   }
 }
 
-// A quad's totals of two tokens (the upper and the lower row of the accumulator) -> the lane's own half of one:
-// lane 0 and 2 hold the upper token's, 1 and 3 the lower's. (t0 + t1), of which lanes 2 and 3 hold (t2 + t3).
-__device__ __forceinline__ float share_out(float upper, float lower, int half) {
-  const float sent = half == 0 ? lower : upper, kept = half == 0 ? upper : lower;
-  return exact::add(kept, __shfl_xor_sync(kAllLanes, sent, 1));
-}
-
-template <int kHeads, int kScores>
-__device__ __forceinline__ float own_share(const float (&score)[kScores], int row,
-                                           const float (&weights)[kHeads / 4], int half) {
-  float total[2];
-#pragma unroll
-  for (int lower = 0; lower < 2; ++lower) {
-    float own[kHeads / 4];
-#pragma unroll
-    for (int a = 0; a < kHeads / 4; ++a) own[a] = score[row * kHeads / 2 + a / 2 * 4 + lower * 2 + a % 2];
-    total[lower] = lane_total<kHeads>(own, weights);
-  }
-  return share_out(total[0], total[1], half);
-}
-
-template <int kHeads, int kDims, int kNextN, typename Output>
-__device__ void multiply(const PagedLogits& p, typename Plan<kHeads, kDims, kNextN>::Shared& shared,
-                         int group, std::int64_t units) {
+// Some of a unit's query rows: their scores, weights and limits.
+template <int kHeads, int kDims, int kNextN, int kRows>
+struct Side {
   using P = Plan<kHeads, kDims, kNextN>;
-  const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-  const int half = lane % 2, odd = lane / 2 % 2;
-  const int own_token = warp * 16 + lane / 4 + half * 8;
-  float weights[kNextN][kHeads / 4];
-  std::int32_t limit[kNextN];
-  std::uint64_t query_tile = 0;
-  std::int32_t query = -1, released = 0;
-  ptx::RingPosition<P::kQueries> free_at;
-  ptx::RingPosition<P::kQueries> query_at;
-  ptx::RingPosition<P::kStages> at;
-  at.advance(group);
-  for (std::int64_t u = group; u < units; u += P::kGroups, at.advance(P::kGroups)) {
-    const int stage = at.stage;
-    ptx::wait_parity(shared.unit_full[stage], at.round);
-    const UnitHeader header = shared.headers[stage];
-    if (header.query != query) {
-      for (; released < header.query; ++released, free_at.advance())
-        if (lane == 0) ptx::arrive(shared.query_empty[free_at.stage]);
-      query = header.query;
-      query_at = free_at;
-      ptx::wait_parity(shared.query_full[query_at.stage], query_at.round);
-      query_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.query[query_at.stage]));
-#pragma unroll
-      for (int i = 0; i < kNextN; ++i) {
-#pragma unroll
-        for (int a = 0; a < kHeads / 4; a += 2) {
-          const float2 two = *reinterpret_cast<const float2*>(
-              &shared
-                   .weights[query_at.stage][i * kHeads + LogitsReduction::head_of_accumulator(lane % 4, a)]);
-          weights[i][a] = two.x;
-          weights[i][a + 1] = two.y;
-        }
-        limit[i] = shared.limits[query_at.stage][i];
-      }
-    }
+  float score[kRows * kHeads / 2];
+  float weights[kRows][kHeads / 4];
+  std::int32_t limit[kRows];
 
-    float score[P::kColumns / 2];
-    const std::uint64_t key_tile = ptx::tile_descriptor<kDims>(ptx::shared_address(shared.keys[stage]));
-    ptx::fence_operands();
+  __device__ __forceinline__ void load(const typename P::Shared& shared, int stage, int first_row) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int a = 0; a < kHeads / 4; a += 2) {
+        const float2 two = *reinterpret_cast<const float2*>(
+            &shared.weights[stage][(first_row + i) * kHeads +
+                                   LogitsReduction::head_of_accumulator(threadIdx.x % 4, a)]);
+        weights[i][a] = two.x;
+        weights[i][a + 1] = two.y;
+      }
+      limit[i] = shared.limits[stage][first_row + i];
+    }
+  }
+  __device__ __forceinline__ void start(std::uint64_t key_tile, std::uint64_t query_tile) {
 #pragma unroll
     for (int k = 0; k < kDims; k += 32)
-      ptx::WgmmaE4M3<P::kColumns>::multiply_add(score, ptx::advanced(key_tile, k),
-                                                ptx::advanced(query_tile, k), k > 0);
+      ptx::WgmmaE4M3<kRows * kHeads>::multiply_add(score, ptx::advanced(key_tile, k),
+                                                   ptx::advanced(query_tile, k), k > 0);
     ptx::commit_group();
-    const float scale = shared.scales[stage][own_token];
-    ptx::wait_group<0>();
-    __syncwarp();
-    if (lane == 0) ptx::arrive(shared.unit_empty[stage]);
-
-    const std::int32_t token = header.token + own_token;
-    const std::int64_t row = static_cast<std::int64_t>(header.sequence) * kNextN;
+  }
+  // row: of the logits, this side's first; token: this thread's.
+  template <typename Output>
+  __device__ __forceinline__ void reduce(const PagedLogits& p, std::int64_t row, std::int32_t token,
+                                         float scale) const {
+    const int half = threadIdx.x % 2, odd = threadIdx.x / 2 % 2;
 #pragma unroll
-    for (int i = 0; i + 1 < kNextN; i += 2) {
-      const float first = own_share<kHeads>(score, i, weights[i], half),
-                  second = own_share<kHeads>(score, i + 1, weights[i + 1], half);
-      const float sent = odd == 0 ? second : first, kept = odd == 0 ? first : second;
-      const float logit = exact::multiply(exact::add(kept, __shfl_xor_sync(kAllLanes, sent, 2)), scale);
+    for (int i = 0; i + 1 < kRows; i += 2) {
+      const float logit =
+          logits::logit_of_two(logits::own_share<kHeads>(score, i, weights[i], half),
+                               logits::own_share<kHeads>(score, i + 1, weights[i + 1], half), odd, scale);
       if (token < (odd == 0 ? limit[i] : limit[i + 1]))
-        store<Output>(p.logits, (row + i + odd) * p.logits_stride + token, logit);
+        logits::store<Output>(p.logits, (row + i + odd) * p.logits_stride + token, logit);
     }
-    if constexpr (kNextN % 2 == 1) {
-      constexpr int i = kNextN - 1;
-      const float share = own_share<kHeads>(score, i, weights[i], half);
-      const float logit = exact::multiply(exact::add(share, __shfl_xor_sync(kAllLanes, share, 2)), scale);
-      if (odd == 0 && token < limit[i]) store<Output>(p.logits, (row + i) * p.logits_stride + token, logit);
+    if constexpr (kRows % 2 == 1) {
+      constexpr int i = kRows - 1;
+      const float logit = logits::logit_of_one(logits::own_share<kHeads>(score, i, weights[i], half), scale);
+      if (odd == 0 && token < limit[i])
+        logits::store<Output>(p.logits, (row + i) * p.logits_stride + token, logit);
+    }
+  }
+};
+
+// A warpgroup's view of the rings.
+template <int kHeads, int kDims, int kNextN>
+struct Reader {
+  using P = Plan<kHeads, kDims, kNextN>;
+  typename P::Shared& shared;
+  ptx::RingPosition<P::kStages> at;
+  ptx::RingPosition<P::kQueries> query_at;
+  std::int32_t query = 0;
+
+  __device__ __forceinline__ UnitHeader wait_unit() {
+    ptx::wait_parity(shared.unit_full[at.stage], at.round);
+    return shared.headers[at.stage];
+  }
+  __device__ __forceinline__ void release_unit(int stage) {
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) ptx::arrive(shared.unit_empty[stage]);
+  }
+  // Where this unit's query is, once it is there.
+  __device__ __forceinline__ int wait_query() {
+    ptx::wait_parity(shared.query_full[query_at.stage], query_at.round);
+    return query_at.stage;
+  }
+  // This warp needs nothing of the queries before `wanted` any more.
+  __device__ __forceinline__ void move_to_query(std::int32_t wanted) {
+#pragma unroll 1
+    for (; query < wanted; ++query, query_at.advance())
+      if (threadIdx.x % 32 == 0) ptx::arrive(shared.query_empty[query_at.stage]);
+  }
+  __device__ __forceinline__ std::uint64_t key_tile(int stage) const {
+    return ptx::tile_descriptor<kDims>(ptx::shared_address(shared.keys[stage]));
+  }
+  __device__ __forceinline__ std::uint64_t query_tile(int stage) const {
+    return ptx::tile_descriptor<kDims>(ptx::shared_address(shared.query[stage]));
+  }
+};
+
+template <int kHeads, int kDims, int kNextN, typename Output>
+__device__ __forceinline__ void multiply(const PagedLogits& p,
+                                         typename Plan<kHeads, kDims, kNextN>::Shared& shared, int group,
+                                         std::int64_t units) {
+  using P = Plan<kHeads, kDims, kNextN>;
+  const int own_token = threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 + threadIdx.x % 2 * 8;
+  if (group >= units) return;
+  Reader<kHeads, kDims, kNextN> ring{shared, {}, {}};
+  ring.at.advance(group);
+  std::int64_t left = (units - group + P::kGroups - 1) / P::kGroups;  // own units
+
+  // 256 columns are two sides of query rows: while one is reduced the tensor core has the other.
+  constexpr int kSides = P::kColumns == 256 ? 2 : 1, kRows = kNextN / kSides;
+  constexpr std::uint64_t kSecond = kRows * kHeads * kDims >> 4;  // of a descriptor
+  Side<kHeads, kDims, kNextN, kRows> first, second;
+  std::uint64_t query_tile = 0;
+  std::int32_t loaded = -1;
+  int loaded_from = 0;  // stage
+  for (; left > 0; --left, ring.at.advance(P::kGroups)) {
+    const UnitHeader header = ring.wait_unit();
+    const int stage = ring.at.stage;
+    if (header.query != loaded) {
+      ring.move_to_query(header.query);
+      const int from = ring.wait_query();
+      loaded_from = from;
+      if constexpr (P::kWeightsStay) first.load(shared, from, 0);
+      if constexpr (kSides == 2) second.load(shared, from, kRows);
+      query_tile = ring.query_tile(from);
+      loaded = header.query;
+    }
+    const std::int64_t row = static_cast<std::int64_t>(header.sequence) * kNextN;
+    const std::int32_t token = header.token + own_token;
+    const float scale = shared.scales[stage][own_token];
+    ptx::fence_operands();
+    first.start(ring.key_tile(stage), query_tile);
+    if constexpr (kSides == 2) {
+      second.start(ring.key_tile(stage), query_tile + kSecond);
+      ptx::wait_group<1>();
+      first.template reduce<Output>(p, row, token, scale);
+    }
+    ptx::wait_group<0>();
+    ring.release_unit(stage);
+    if constexpr (kSides == 2) {
+      second.template reduce<Output>(p, row + kRows, token, scale);
+    } else {
+      if constexpr (!P::kWeightsStay) first.load(shared, loaded_from, 0);
+      first.template reduce<Output>(p, row, token, scale);
     }
   }
 }
@@ -395,22 +432,18 @@ __global__ void __launch_bounds__((Plan<kHeads, kDims, kNextN>::kThreads), 1)
     ptx::init_barrier(shared.query_full[thread - 32], 1 + 64);  // announced; every lane's copies and limit
     ptx::init_barrier(shared.query_empty[thread - 32], P::kGroups * 4);
     ptx::fence_barrier_init();
-  } else if (thread == 64) {
-    ptx::prefetch_map(maps.keys);
-    ptx::prefetch_map(maps.query);
   }
   const Walk walk = find_own_range<P::kThreads>(p, shared);  // its barriers also publish these
   const int group = threadIdx.x / 128;
   if (group == P::kGroups) {
     ptx::give_registers<P::kOtherRegisters>();
     const int warp = thread / 32 % 4;
-    if (warp < 2) {
+    if (warp < kUnitProducers) {
       produce_units<kHeads, kDims, kNextN>(p, maps, shared, walk, warp);
-    } else if (warp == 2) {
+    } else {
       produce_queries<kHeads, kDims, kNextN>(p, maps, shared, walk);
-    } else if (p.clean) {
-      clean_rows<kNextN, Output>(p);
     }
+    if (p.clean) clean_rows<kNextN, Output>(p, warp);
   } else {
     ptx::take_registers<P::kMathRegisters>();
     multiply<kHeads, kDims, kNextN, Output>(p, shared, group, walk.remaining);
