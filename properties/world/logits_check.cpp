@@ -59,12 +59,18 @@ class LogitsCheck : public PagedCheck {
                     &weights_[row * heads]);
   }
   void write_tokens(const std::vector<std::int64_t>& slots, const std::vector<TokenName>& names) override {
-    const auto count = static_cast<std::int64_t>(slots.size());
-    key_rows_.resize(slots.size() * static_cast<std::size_t>(options_.dims));
-    for (std::size_t i = 0; i < names.size(); ++i)
-      values_.key_row(names[i], &key_rows_[i * static_cast<std::size_t>(options_.dims)]);
-    (void)write_index_cache(compact_view<2>(key_rows_.data(), ElementType::kFp32, {count, options_.dims}),
-                            {slots.data(), count}, pool_.data(), layout_, pool_blocks());
+    // Slots are different ones, so pieces of the list can be written side by side.
+    constexpr std::int64_t kPieceTokens = 512;
+    const auto count = static_cast<std::int64_t>(slots.size()), dims = std::int64_t{options_.dims};
+    key_rows_.resize(slots.size() * static_cast<std::size_t>(dims));
+    parallel_for(ceil_div(count, kPieceTokens), std::max(1, options_.threads), [&](std::int64_t piece, int) {
+      const std::int64_t begin = piece * kPieceTokens, end = std::min(count, begin + kPieceTokens);
+      for (std::int64_t i = begin; i < end; ++i)
+        values_.key_row(names[static_cast<std::size_t>(i)], &key_rows_[static_cast<std::size_t>(i * dims)]);
+      (void)write_index_cache(compact_view<2>(&key_rows_[static_cast<std::size_t>(begin * dims)],
+                                              ElementType::kFp32, {end - begin, dims}),
+                              {slots.data() + begin, end - begin}, pool_.data(), layout_, pool_blocks());
+    });
   }
   void poison_block(std::int32_t block) override {
     std::memset(&pool_[static_cast<std::size_t>(block * layout_.block_stride)], kPoison,

@@ -13,7 +13,7 @@
 namespace assay::properties {
 namespace {
 
-constexpr std::size_t kWriteTokens = 4096;  // that one call of the cache writer takes
+constexpr std::size_t kWriteTokens = 32768;  // that one call of the cache writer takes
 
 }  // namespace
 
