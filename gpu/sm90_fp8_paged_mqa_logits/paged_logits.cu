@@ -18,6 +18,7 @@
 #include "gpu/ptx/tensor_copy.h"
 #include "gpu/ptx/wgmma_e4m3.h"
 #include "gpu/sm90_fp8_mqa_logits/reduction.h"
+#include "gpu/sm90_fp8_paged_mqa_logits/few_tokens.h"
 #include "gpu/sm90_fp8_paged_mqa_logits/paged_logits.h"
 #include "model/core/check.h"
 #include "model/core/logits_reduction.h"
@@ -27,7 +28,8 @@ namespace assay {
 namespace {
 
 constexpr int kUnitTokens = 64;
-constexpr int kUnitProducers = 3;  // warps
+constexpr std::int64_t kFewTokens = 98304;  // up to here few_tokens.cu is faster
+constexpr int kUnitProducers = 3;           // warps
 using logits::kAllLanes;
 
 // What a unit of the line is; written by the producer, read by the warpgroup that takes it.
@@ -551,6 +553,10 @@ void validate(const PagedLogits& c) {
 void launch_paged_logits(const PagedLogits& call, void* stream) {
   validate(call);
   if (call.batch == 0) return;
+  // How many tokens there are is known on the device only; the width of the logits bounds them.
+  if (call.layout.block_tokens % kUnitTokens == 0 &&
+      call.batch * call.columns * std::max(64, call.next_n * call.heads) <= kFewTokens * 64)
+    return launch_few_tokens(call, stream);
   call.heads == 32 ? launch_dims<32>(call, stream) : launch_dims<64>(call, stream);
 }
 

@@ -128,7 +128,8 @@ class Problem {
     std::vector<float> host_weights(weights.count());
     for (std::size_t i = 0; i < host_weights.size(); ++i) host_weights[i] = weight_stream.normal(i);
     if (shape.lane == Lane::kSpecials)
-      for (std::size_t i = 0; i < host_weights.size(); i += 97) host_weights[i] = i % 2 ? INFINITY : 1e-42f;
+      for (std::size_t i = 0; i < host_weights.size(); i += 97)
+        host_weights[i] = i % 2 ? INFINITY : i % 3 ? 1e-42f : 1e36f;
     q.copy_from(host_q);
     weights.copy_from(host_weights);
     cuda(cudaDeviceSynchronize(), "filling the cache");
@@ -354,6 +355,14 @@ std::vector<std::int32_t> lengths(int batch, int context) {
   return result;
 }
 
+// Short sequences and none, beside a long one: more columns in all than the form for few tokens takes.
+std::vector<std::int32_t> one_long() {
+  std::vector<std::int32_t> contexts;
+  for (int i = 0; i < 70; ++i) contexts.push_back(i % 7 == 3 ? 0 : 4 + i * 5);
+  contexts[40] = 1500;
+  return contexts;
+}
+
 bool check_all() {
   const std::vector<std::int32_t> borders{0, 1, 63, 64, 65, 127, 128, 129, 0, 255, 256, 257, 1000};
   bool good = true;
@@ -387,6 +396,11 @@ bool check_all() {
   good = check_case({"block 32", 1, 64, 128, 32, borders, false, true}, true) && good;
   good = check_case({"block 32, next_n 2", 2, 64, 64, 32, borders, false, true, bf16}, true) && good;
   good = check_case({"block 16, H32 D32", 1, 32, 32, 16, borders, false, true}, true) && good;
+  good = check_case({"one long of 70", 2, 64, 128, 64, one_long(), false, true}, true) && good;
+  good = check_case({"specials, one long", 1, 64, 128, 64, one_long(), false, true, fp32, Lane::kSpecials},
+                    true) &&
+         good;
+  good = check_case({"next_n 4, one long", 4, 32, 64, 64, one_long(), false, true, bf16}, true) && good;
   good = check_case({"all codes", 1, 64, 128, 64, borders, false, true, fp32, Lane::kAllCodes}, true) && good;
   good = check_case({"specials", 2, 64, 128, 64, borders, false, true, fp32, Lane::kSpecials}, true) && good;
   good =
