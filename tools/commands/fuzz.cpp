@@ -32,7 +32,8 @@ struct Options {
   std::int64_t products = properties::GeneratorOptions{}.products;
   std::string share;
   bool list_missing = false;
-  bool world = false, twice = false;
+  bool world = false, twice = false, all = false;
+  std::string allocator;
   bool without_corpus = false;
   std::string known;
 };
@@ -180,7 +181,48 @@ int run_world(const Options& options) {
   return fuzz_worlds(options.common, world);
 }
 
-int run(const Options& options) {
+int run_allocator(const Options& options) {
+  if (options.cases < 0) throw InputError("--cases", "0 or more", std::to_string(options.cases));
+  AllocatorFuzzOptions allocator;
+  allocator.allocator = options.allocator;
+  allocator.cases = options.cases;
+  allocator.seconds = options.time.empty() ? (options.cases == 0 ? 60 : 0) : seconds_of(options.time);
+  allocator.workers = options.workers > 0
+                          ? options.workers
+                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  allocator.shrink_tries = options.shrink_tries;
+  allocator.out = options.out;
+  return fuzz_allocators(options.common, allocator);
+}
+
+int run_one(const Options& options);
+
+// The kernel, the allocator and worlds one after the other, each with a third of the time or all of the cases.
+int run_all(const Options& options) {
+  if (!options.common.json_path.empty())
+    throw InputError("--json", "one of --kernel, --allocator or --world at a time", "--all");
+  Options part = options;
+  part.all = false;
+  if (options.cases == 0)
+    part.time = fmt::format("{}s", (options.time.empty() ? 60 : seconds_of(options.time)) / 3);
+  int worst = kPass;
+  const auto next = [&] {
+    const int code = run_one(part);
+    worst = worst == kWrongResult || code == kWrongResult ? kWrongResult : std::max(worst, code);
+  };
+  next();
+  part.allocator = "pool";
+  next();
+  part.allocator.clear();
+  part.world = true;
+  next();
+  return worst;
+}
+
+int run(const Options& options) { return options.all ? run_all(options) : run_one(options); }
+
+int run_one(const Options& options) {
+  if (!options.allocator.empty()) return run_allocator(options);
   if (options.world) return run_world(options);
   if (options.twice)
     throw InputError("--twice", "only with --world (kernel cases run several times as it is)", "--twice");
@@ -243,6 +285,12 @@ void register_fuzz(Registry& registry) {
       ->capture_default_str();
   command->add_option("--share", options->share,
                       "R/N: of N processes, this is number R; no two try the same case");
+  command
+      ->add_option("--allocator", options->allocator,
+                   "Lives of an allocator instead: pool (the simulator's), plain, or a mutant such as S3b")
+      ->expected(0, 1)
+      ->default_str("pool");
+  command->add_flag("--all", options->all, "The kernel, the allocator and worlds, one after the other");
   command->add_flag("--world", options->world,
                     "Whole worlds instead of cases: traffic, pool, policy, call and schedule from one seed");
   command->add_flag("--twice", options->twice, "With --world: live each world twice and compare digests");

@@ -60,6 +60,9 @@ int run(const ReproduceOptions& options) {
   nlohmann::ordered_json document = read_case_document(options.file);
   if (document.is_object() && document.value("schema", nlohmann::ordered_json()) == "assay.world/1")
     return reproduce_world(options.common, options.file, document, options.kernel.kernel);
+  if (document.is_object() && document.value("schema", nlohmann::ordered_json()) == "assay.allocator-case/1")
+    return reproduce_allocator(options.common, options.file, document,
+                               options.kernel.kernel == "twin" ? "pool" : options.kernel.kernel);
   const properties::KernelCase kernel_case = properties::case_from_json(document, options.file);
   if (options.repeats < 1) throw InputError("--repeat", "1 or more", std::to_string(options.repeats));
   properties::WorkerProcess worker(worker_command(options.kernel));

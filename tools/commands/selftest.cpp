@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "model/core/check.h"
+#include "properties/allocator/allocator_campaign.h"
+#include "properties/allocator/allocator_mutants.h"
 #include "properties/campaign/selftest.h"
 #include "tools/commands/kernel_options.h"
 #include "tools/commands/trace_actions.h"
@@ -75,7 +77,7 @@ int run(const Options& options) {
   });
   nlohmann::ordered_json document{
       {"schema", "assay.selftest/1"}, {"seed", options.common.seed}, {"interrupted", interrupted.load()}};
-  auto& matrix = document["matrix"] = nlohmann::ordered_json::array();
+  nlohmann::ordered_json matrix = nlohmann::ordered_json::array();
   nlohmann::ordered_json survivors = nlohmann::ordered_json::array();
   std::vector<std::int64_t> cases, sequences, blocks;
   std::int64_t killed = 0;
@@ -120,6 +122,38 @@ int run(const Options& options) {
                    v.mutant, v.killed_with, v.cases, v.killed_without);
     }
   }
+  if (options.only.empty() && !interrupted)
+    for (const properties::AllocatorMutant& mutant : properties::allocator_mutants()) {
+      properties::AllocatorCampaignOptions campaign;
+      campaign.allocator = mutant.name;
+      campaign.seed = options.common.seed;
+      campaign.cases = std::min<std::int64_t>(options.cases, 1000);
+      const properties::AllocatorCampaign result = run_allocator_campaign(campaign);
+      const auto rule =
+          std::find_if(result.findings.begin(), result.findings.end(), [&](const auto& finding) {
+            return (" " + std::string(mutant.oracles) + " ").find(" " + finding.first + " ") !=
+                   std::string::npos;
+          });
+      const bool dead = rule != result.findings.end();
+      ++mutants;
+      killed += dead;
+      if (!dead) survivors.push_back(mutant.name);
+      matrix.push_back({{"mutant", mutant.name},
+                        {"fault", mutant.fault},
+                        {"oracle", mutant.oracles},
+                        {"killed", dead},
+                        {"status", dead ? rule->first : ""},
+                        {"text", dead ? rule->second.breach.text : ""},
+                        {"cases", dead ? rule->second.index + 1 : campaign.cases},
+                        {"events", dead ? static_cast<std::int64_t>(rule->second.shrunk.events.size()) : 0}});
+      if (print)
+        fmt::print(
+            "{:<5} {} {:>5} lives  {:<6} {:>2} events   {}\n", mutant.name,
+            toned(dead ? "killed  " : "SURVIVED", dead ? Tone::kGood : Tone::kBad, terminal_of(stdout)),
+            dead ? rule->second.index + 1 : campaign.cases, dead ? rule->first : "",
+            dead ? rule->second.shrunk.events.size() : 0, mutant.fault);
+    }
+  document["matrix"] = std::move(matrix);
   document["mutants"] = mutants;
   document["killed"] = killed;
   document["survivors"] = survivors;
