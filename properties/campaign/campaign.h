@@ -54,7 +54,7 @@ struct CampaignCounts {
   std::int64_t cases = 0, passed = 0, unsupported = 0, failures = 0;
   std::int64_t elements = 0, twin_elements = 0, relations = 0, worker_deaths = 0, witness = 0;
   double worst_headroom = 0;
-  std::array<double, std::size(kLanes)> lane_headroom{};                  // worst, by Lane
+  std::array<double, kLanes> lane_headroom{};                             // worst, by Lane
   std::array<std::int64_t, std::size(kRelations) + 1> relation_checks{};  // by Relation
   std::uint64_t digest = 0;
 };

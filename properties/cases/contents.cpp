@@ -3,38 +3,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
+#include "properties/cases/attention_contents.h"
+#include "properties/cases/fills.h"
 
 namespace assay::properties {
 namespace {
-
-constexpr std::int32_t kIntMax = std::numeric_limits<std::int32_t>::max();
 
 FusedIndexLayout layout_of(const PagedMqaParameters& p) {
   return {p.pool.block_tokens, p.dims, p.pool.block_stride};
 }
 
 constexpr std::int64_t kMayWriteMargin = 1024;  // columns: no schedule's unit is larger
-
-// What exists of a pool that is too large to exist as a whole.
-std::vector<ByteRange> islands_of(const Pool& pool, std::int64_t block_bytes) {
-  std::vector<std::int64_t> ids = pool.physical;
-  if (const std::int64_t foreign = foreign_block(pool); foreign >= 0) ids.push_back(foreign);
-  std::sort(ids.begin(), ids.end());
-  std::vector<ByteRange> islands;
-  for (const std::int64_t id : ids) {
-    const ByteRange range{id * pool.block_stride, id * pool.block_stride + block_bytes};
-    if (!islands.empty() && islands.back().end >= range.begin) {
-      islands.back().end = range.end;
-    } else {
-      islands.push_back(range);
-    }
-  }
-  return islands;
-}
 
 // Rows that lie gigabytes apart: each with the columns up to which its last unit may be written.
 std::vector<ByteRange> islands_of_rows(const PagedMqaParameters& p, const Operand& logits) {
@@ -106,26 +88,9 @@ Operands operands(const ScheduleParameters& p) {
 
 // ---- Filling
 
-void fill_bytes(std::byte* data, const Operand& operand, std::uint8_t byte) {
-  if (operand.islands.empty()) {
-    if (operand.span_bytes > 0) std::memset(data, byte, static_cast<std::size_t>(operand.span_bytes));
-    return;
-  }
-  for (const ByteRange& island : operand.islands)
-    std::memset(data + island.begin, byte, static_cast<std::size_t>(island.end - island.begin));
-}
-
-template <typename T>
-void fill_words(std::byte* data, std::int64_t span_bytes, T word) {
-  for (std::int64_t at = 0; at + static_cast<std::int64_t>(sizeof(T)) <= span_bytes; at += sizeof(T))
-    std::memcpy(data + at, &word, sizeof(T));
-}
-
 float weights_poison(Poison poison) {
   return poison == Poison::kFirst ? bit_cast<float>(0x7fc0deadu) : 3e38f;
 }
-std::int32_t integer_poison(Poison poison) { return poison == Poison::kFirst ? kIntMax : -1; }
-
 // q [rows, heads, dims] and weights [rows, heads], drawn and overridden.
 struct QueryValues {
   std::vector<std::uint8_t> q;
@@ -203,7 +168,7 @@ class PagedMqaContents final : public CaseContents {
                   static_cast<std::size_t>(p_.heads) * 4);
     }
     fill_cache(poison, data[2]);
-    fill_table(poison, data[3]);
+    fill_table(poison, operands_.tensors[3], p_.pool, data[3]);
     fill_words(data[4], operands_.tensors[4].span_bytes, integer_poison(poison));
     const std::int32_t columns = p_.contexts_2d ? p_.next_n : 1;
     for (std::int32_t b = 0; b < p_.batch(); ++b)
@@ -221,23 +186,6 @@ class PagedMqaContents final : public CaseContents {
                   static_cast<std::size_t>(live_[l]) * p_.dims);
       std::memcpy(cache + layout_.scale_offset(block, 0), &scales_[first_[l]],
                   static_cast<std::size_t>(live_[l]) * 4);
-    }
-  }
-
-  void fill_table(Poison poison, std::byte* table) const {
-    const std::int64_t foreign = foreign_block(p_.pool);
-    const auto dead = [&](std::int64_t index) {
-      if (poison == Poison::kFirst || foreign < 0) return index % 2 == 0 ? -1 : kIntMax;
-      return static_cast<std::int32_t>(foreign);
-    };
-    const std::int64_t entries = operands_.tensors[3].span_bytes / 4;
-    for (std::int64_t i = 0; i < entries; ++i) {
-      const std::int64_t b = i / p_.pool.table_stride, column = i % p_.pool.table_stride;
-      const auto& blocks = p_.pool.tables[b];
-      const std::int32_t entry = column < static_cast<std::int64_t>(blocks.size())
-                                     ? static_cast<std::int32_t>(p_.pool.physical[blocks[column]])
-                                     : dead(i);
-      std::memcpy(table + i * 4, &entry, 4);
     }
   }
 
@@ -325,22 +273,18 @@ class ScheduleContents final : public CaseContents {
 
 }  // namespace
 
-std::int64_t foreign_block(const Pool& pool) {
-  std::vector<std::int64_t> ids = pool.physical;
-  std::sort(ids.begin(), ids.end());
-  std::int64_t candidate = 0;
-  for (const std::int64_t id : ids) {
-    if (id > candidate) break;
-    candidate = id + 1;
-  }
-  return candidate < pool.blocks && candidate <= kIntMax ? candidate : -1;
-}
-
 std::uint32_t output_poison(Poison poison) { return poison == Poison::kFirst ? 0x7fb17fb1u : 0xffb2ffb2u; }
 std::uint8_t margin_poison(Poison poison) { return poison == Poison::kFirst ? 0xff : 0x7e; }
 
 Operands operands_of(const KernelCase& kernel_case) {
-  return std::visit([](const auto& p) { return operands(p); }, kernel_case.parameters);
+  return std::visit(
+      [](const auto& p) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(p)>, PagedAttentionParameters>)
+          return attention_operands(p);
+        else
+          return operands(p);
+      },
+      kernel_case.parameters);
 }
 
 std::unique_ptr<CaseContents> make_contents(const KernelCase& kernel_case, const Operands& operands) {
@@ -350,6 +294,7 @@ std::unique_ptr<CaseContents> make_contents(const KernelCase& kernel_case, const
     case Operation::kScheduleMetadata:
       return std::make_unique<ScheduleContents>(std::get<ScheduleParameters>(kernel_case.parameters),
                                                 operands);
+    case Operation::kPagedAttention: return make_attention_contents(kernel_case, operands);
   }
   ASSAY_CHECK(false, "an operation without contents");
   return nullptr;

@@ -10,6 +10,7 @@
 //   tables     -1, INT_MAX in turn            a foreign block (full of the poison above)
 //   contexts   INT_MAX                        -1
 //   outputs    a NaN with a payload           another one
+//   attention  0xff: NaN in q, keys, values   0x7b: 6e4 in fp16, 1e36 in bf16 and fp32
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "model/golden/mqa_logits.h"
+#include "model/golden/paged_attention.h"
 #include "properties/cases/kernel_case.h"
 #include "properties/cases/operands.h"
 
@@ -55,6 +57,8 @@ void fill_outputs(const Operands& operands, Poison poison, const TensorPointers&
 [[nodiscard]] PagedMqaLogitsCase golden_view(const PagedMqaParameters& parameters,
                                              const TensorPointers& data);
 [[nodiscard]] MqaLogitsCase golden_view(const MqaParameters& parameters, const TensorPointers& data);
+[[nodiscard]] PagedAttentionCase golden_view(const PagedAttentionParameters& parameters,
+                                             const TensorPointers& data);
 
 // The block id that dead table entries may name: not one that a table names, inside the pool; -1: none.
 [[nodiscard]] std::int64_t foreign_block(const Pool& pool);

@@ -9,6 +9,7 @@
 
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
+#include "properties/cases/attention_case.h"
 
 namespace assay::properties {
 
@@ -38,31 +39,16 @@ Operation KernelCase::operation() const {
         if constexpr (std::is_same_v<T, PagedMqaParameters>) return Operation::kPagedMqaLogits;
         if constexpr (std::is_same_v<T, MqaParameters>) return Operation::kMqaLogits;
         if constexpr (std::is_same_v<T, ScheduleParameters>) return Operation::kScheduleMetadata;
+        if constexpr (std::is_same_v<T, PagedAttentionParameters>) return Operation::kPagedAttention;
       },
       parameters);
 }
 
 namespace {
 
-constexpr std::int64_t kMany = std::int64_t{1} << 24;
 constexpr std::int64_t kFar = std::int64_t{1} << 40;  // bytes
 
-// Collects refusals with their place.
-struct Checks {
-  const std::string& place;
-  void range(const std::string& field, std::int64_t value, std::int64_t low, std::int64_t high) const {
-    if (value < low || value > high)
-      throw InputError(place + "." + field, fmt::format("{} to {}", low, high), std::to_string(value));
-  }
-  void count(const std::string& field, std::size_t got, std::int64_t want) const {
-    if (static_cast<std::int64_t>(got) != want)
-      throw InputError(place + "." + field, fmt::format("{} entries", want), std::to_string(got));
-  }
-  void output(ElementType type) const {
-    if (type != ElementType::kFp32 && type != ElementType::kBf16)
-      throw InputError(place + ".output", "fp32 or bf16", name_of(type));
-  }
-};
+}  // namespace
 
 void check_pool(const Checks& checks, const Pool& pool, std::int64_t block_bytes,
                 const std::vector<std::int64_t>& lengths) {
@@ -91,6 +77,8 @@ void check_pool(const Checks& checks, const Pool& pool, std::int64_t block_bytes
                    static_cast<std::int64_t>(pool.physical.size()) - 1);
   }
 }
+
+namespace {
 
 void check(const Checks& checks, const PagedMqaParameters& p) {
   checks.range("heads", p.heads, 1, 1024);
@@ -152,14 +140,11 @@ void check(const Checks& checks, const ScheduleParameters& p) {
 
 template <typename P, typename Io>
 void fields(P& p, Io& io, std::type_identity<Pool>) {
-  io("block_tokens", p.block_tokens);
-  io("blocks", p.blocks);
-  io("block_stride", p.block_stride);
-  io("physical", p.physical);
-  io("content", p.content);
-  io("tables", p.tables);
-  io("table_columns", p.table_columns);
-  io("table_stride", p.table_stride);
+  pool_fields(p, io);
+}
+template <typename P, typename Io>
+void fields(P& p, Io& io, std::type_identity<PagedAttentionParameters>) {
+  attention_fields(p, io);
 }
 template <typename P, typename Io>
 void fields(P& p, Io& io, std::type_identity<PagedMqaParameters>) {
@@ -227,12 +212,13 @@ struct Reader {
     if (at == json.end()) throw InputError(place + "." + name, "this key", "nothing");
     if constexpr (std::is_same_v<T, ElementType>) {
       const std::string text = at->template get<std::string>();
-      for (const ElementType type : {ElementType::kFp32, ElementType::kBf16})
+      for (const ElementType type : {ElementType::kFp32, ElementType::kBf16, ElementType::kFp16,
+                                     ElementType::kE4M3, ElementType::kE5M2})
         if (text == name_of(type)) {
           value = type;
           return;
         }
-      throw InputError(place + "." + name, "fp32 or bf16", text);
+      throw InputError(place + "." + name, "fp32, bf16, fp16, e4m3 or e5m2", text);
     } else {
       value = at->template get<T>();
     }
@@ -277,6 +263,7 @@ KernelCase read(const nlohmann::ordered_json& document, const std::string& place
     case Operation::kPagedMqaLogits: result.parameters = PagedMqaParameters{}; break;
     case Operation::kMqaLogits: result.parameters = MqaParameters{}; break;
     case Operation::kScheduleMetadata: result.parameters = ScheduleParameters{}; break;
+    case Operation::kPagedAttention: result.parameters = PagedAttentionParameters{}; break;
   }
   const std::string inner = place + ".parameters";
   std::visit(
@@ -305,10 +292,14 @@ void validate(const KernelCase& kernel_case, const std::string& place) {
   if (kernel_case.relation == Relation::kRowAlone)
     top.range("relation_sequence", kernel_case.relation_sequence, 0,
               std::max<std::int64_t>(0, sequences_of(kernel_case) - 1));
+  const std::vector<Lane>& lanes = lanes_of(kernel_case.operation());
+  if (std::find(lanes.begin(), lanes.end(), kernel_case.lane) == lanes.end())
+    throw InputError(place + ".lane", std::string("a lane of ") + name_of(kernel_case.operation()),
+                     name_of(kernel_case.lane));
   for (const ValueOverride& override_ : kernel_case.overrides) {
     if (override_.operand != "q" && override_.operand != "weights" && override_.operand != "keys" &&
-        override_.operand != "scales")
-      throw InputError(place + ".overrides.operand", "q, weights, keys or scales", override_.operand);
+        override_.operand != "scales" && override_.operand != "values")
+      throw InputError(place + ".overrides.operand", "q, weights, keys, values or scales", override_.operand);
     for (const std::int64_t at : override_.at) top.range("overrides.at", at, 0, kMany);
   }
 }
@@ -364,11 +355,14 @@ std::string hex_of(std::uint64_t digest) { return fmt::format("{:016x}", digest)
 std::int64_t sequences_of(const KernelCase& kernel_case) {
   if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters)) return p->batch();
   if (const auto* p = std::get_if<MqaParameters>(&kernel_case.parameters)) return p->rows();
+  if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters)) return p->batch();
   return static_cast<std::int64_t>(std::get<ScheduleParameters>(kernel_case.parameters).contexts.size());
 }
 
 std::int64_t blocks_of(const KernelCase& kernel_case) {
   if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters))
+    return static_cast<std::int64_t>(p->pool.physical.size());
+  if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters))
     return static_cast<std::int64_t>(p->pool.physical.size());
   return 0;
 }
@@ -384,6 +378,8 @@ std::string summary_of(const KernelCase& kernel_case) {
   } else if (const auto* m = std::get_if<MqaParameters>(&kernel_case.parameters)) {
     text += fmt::format(": {} queries, {} keys, {} heads x {}, {}{}{}", m->rows(), m->keys, m->heads, m->dims,
                         name_of(m->output), m->clean ? ", clean" : "", m->compressed ? ", compressed" : "");
+  } else if (const auto* a = std::get_if<PagedAttentionParameters>(&kernel_case.parameters)) {
+    text += attention_summary(*a);
   } else {
     const auto& s = std::get<ScheduleParameters>(kernel_case.parameters);
     text += fmt::format(": {} sequences, {} parts of units of {}", s.contexts.size(), s.parts, s.unit_tokens);

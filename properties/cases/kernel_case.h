@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "model/core/float_formats.h"
+#include "model/core/paged_layout.h"
 #include "properties/cases/operands.h"
 #include "properties/cases/values.h"
 
@@ -73,6 +74,39 @@ struct ScheduleParameters {
   std::int32_t unit_tokens = 256, parts = 1;
 };
 
+// Keys and values lie in two pools of the same shape. Logical block l is block pool.physical[l] of the keys'
+// and value_physical[l] of the values' (the same when that is empty).
+struct PagedAttentionParameters {
+  std::int32_t heads = 8, kv_heads = 8, dims = 64;
+  ElementType q_type = ElementType::kBf16, kv_type = ElementType::kBf16, output = ElementType::kBf16;
+  bool heads_first = false;       // [block, head, slot, dim] instead of [block, slot, head, dim]
+  std::int64_t inner_stride = 0;  // elements from a row of dims to the next (head or slot)
+  std::int64_t outer_stride = 0;  // elements from one slot (heads_first: head) of a block to the next
+  Pool pool;                      // of the keys
+  std::vector<std::int64_t> value_physical;     // [logical blocks], or empty
+  std::int64_t value_block_stride = 0;          // bytes
+  std::int64_t value_table_stride = 0;          // entries
+  std::vector<std::int32_t> contexts, queries;  // [B]: tokens in the cache, and how many of them are new
+  std::int64_t contexts_stride = 1;
+  std::vector<std::int64_t> row_content;                                                      // [T]
+  std::int64_t q_head_stride = 0, q_row_stride = 0, out_head_stride = 0, out_row_stride = 0;  // elements
+  std::int64_t lse_stride = 0;
+  bool causal = false;
+  std::int32_t window_tokens = 0;  // 0: none
+  double softmax_scale = 1, soft_cap = 0;
+
+  [[nodiscard]] std::int32_t batch() const { return static_cast<std::int32_t>(pool.tables.size()); }
+  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(row_content.size()); }
+  [[nodiscard]] std::int64_t row_begin(std::int32_t sequence) const;
+  // The sequence's tokens [begin, end) that its query sees; query is counted from the sequence's first.
+  struct Tokens {
+    std::int64_t begin = 0, end = 0;
+  };
+  [[nodiscard]] Tokens visible(std::int32_t sequence, std::int64_t query) const;
+  [[nodiscard]] PagedLayout key_layout() const;
+  [[nodiscard]] Pool value_pool() const;  // the values' places, and the same tables
+};
+
 // A second execution whose outputs must agree bit for bit with the first, by a claim of the kernel.
 //   rename-blocks   other physical ids                              determinism=bitwise
 //   widen           wider tables, rows and strides                  determinism=bitwise
@@ -96,6 +130,7 @@ inline constexpr Relation kRelations[] = {Relation::kRenameBlocks, Relation::kWi
 
 // What a value of one element is, instead of what its lane draws. Coordinates are logical:
 //   q [row, head, dim]   weights [row, head]   keys [logical block or 0, slot, dim]   scales [.., slot]
+//   paged attention: keys and values [logical block, slot, kv_head, dim]
 struct ValueOverride {
   std::string operand;
   std::vector<std::int64_t> at;
@@ -104,7 +139,7 @@ struct ValueOverride {
 };
 
 struct KernelCase {
-  std::variant<PagedMqaParameters, MqaParameters, ScheduleParameters> parameters;
+  std::variant<PagedMqaParameters, MqaParameters, ScheduleParameters, PagedAttentionParameters> parameters;
   Lane lane = Lane::kGaussian;
   std::uint64_t seed = 1;
   std::int32_t weight_exponent = 0;  // weights are multiplied by this power of two

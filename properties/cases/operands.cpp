@@ -11,6 +11,7 @@ const char* name_of(Operation operation) {
     case Operation::kPagedMqaLogits: return "paged-mqa-logits";
     case Operation::kMqaLogits: return "mqa-logits";
     case Operation::kScheduleMetadata: return "schedule-metadata";
+    case Operation::kPagedAttention: return "paged-attention";
   }
   return "?";
 }

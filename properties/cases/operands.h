@@ -21,9 +21,10 @@ enum class Operation : std::int32_t {
   kPagedMqaLogits = ASSAY_OP_PAGED_MQA_LOGITS,
   kMqaLogits = ASSAY_OP_MQA_LOGITS,
   kScheduleMetadata = ASSAY_OP_SCHEDULE_METADATA,
+  kPagedAttention = ASSAY_OP_PAGED_ATTENTION,
 };
 inline constexpr Operation kOperations[] = {Operation::kPagedMqaLogits, Operation::kMqaLogits,
-                                            Operation::kScheduleMetadata};
+                                            Operation::kScheduleMetadata, Operation::kPagedAttention};
 [[nodiscard]] const char* name_of(Operation operation);
 // Throws InputError with the list of names.
 [[nodiscard]] Operation operation_named(const std::string& name, const std::string& place);

@@ -6,26 +6,10 @@
 
 #include "model/core/check.h"
 #include "model/core/float_formats.h"
+#include "properties/cases/element_draws.h"
 
 namespace assay::properties {
 namespace {
-
-// Close to a standard normal from 32 random bits: four bytes summed. A multiple of 2^-8.
-float normal_of(std::uint32_t bits) {
-  const int sum = static_cast<int>(bits & 255) + static_cast<int>(bits >> 8 & 255) +
-                  static_cast<int>(bits >> 16 & 255) + static_cast<int>(bits >> 24);
-  return static_cast<float>(sum - 510) * (1.0f / 128.0f);  // standard deviation 147.8 / 128
-}
-
-// 2^round(normal * sigma), clamped.
-float power_of(std::uint32_t bits, float sigma) {
-  const int exponent = static_cast<int>(std::lround(sigma * normal_of(bits)));
-  return static_cast<float>(detail::power_of_two(std::clamp(exponent, -30, 30)));
-}
-
-int integer_in(std::uint32_t bits, int limit) {
-  return static_cast<int>(static_cast<std::uint64_t>(bits) * (2 * limit + 1) >> 32) - limit;
-}
 
 std::uint8_t finite_code(std::uint32_t bits) {  // 254 codes, no NaN
   const auto code = static_cast<std::uint8_t>(static_cast<std::uint64_t>(bits) * 254 >> 32);
@@ -34,17 +18,6 @@ std::uint8_t finite_code(std::uint32_t bits) {  // 254 codes, no NaN
 
 constexpr double kSpecialValues[] = {0.0,        -0.0,   448, -448, 0x1p-9, -0x1p-9,
                                      7 * 0x1p-9, 0x1p-6, 1,   -1,   240,    -1.125};
-
-// codes[d] = element(word of d) for d in [0, dims), one Philox block per four elements.
-template <typename Element>
-void draw_row(const RandomStream& stream, std::int64_t row, std::int32_t dims, std::uint8_t* codes,
-              const Element& element) {
-  const std::uint64_t first = static_cast<std::uint64_t>(row) * ((dims + 3) / 4);
-  for (std::int32_t d = 0; d < dims; d += 4) {
-    const PhiloxBlock block = stream.block(first + d / 4);
-    for (std::int32_t i = 0; i < 4 && d + i < dims; ++i) codes[d + i] = element(block.word[i], d + i);
-  }
-}
 
 }  // namespace
 
@@ -60,17 +33,33 @@ const char* name_of(Lane lane) {
     case Lane::kCodes: return "codes";
     case Lane::kSpecials: return "specials";
     case Lane::kNan: return "nan";
+    case Lane::kNeedle: return "needle";
+    case Lane::kExact: return "exact";
+    case Lane::kUniform: return "uniform";
+    case Lane::kTwoPlateau: return "two-plateau";
+    case Lane::kRamp: return "ramp";
   }
   return "?";
 }
 
 Lane lane_named(const std::string& name, const std::string& place) {
   std::string names;
-  for (const Lane lane : kLanes) {
+  for (int number = 0; number < kLanes; ++number) {
+    const auto lane = static_cast<Lane>(number);
     if (name == name_of(lane)) return lane;
     names += (names.empty() ? "" : ", ") + std::string(name_of(lane));
   }
   throw InputError(place, "one of " + names, name);
+}
+
+const std::vector<Lane>& lanes_of(Operation operation) {
+  static const std::vector<Lane> kLogits{Lane::kAddress,   Lane::kExactQk,  Lane::kOneHead, Lane::kNegative,
+                                         Lane::kExactW,    Lane::kGaussian, Lane::kCodes,   Lane::kSpecials,
+                                         Lane::kHeavyTail, Lane::kNan};
+  static const std::vector<Lane> kAttention{Lane::kAddress,    Lane::kExact,    Lane::kNeedle,
+                                            Lane::kUniform,    Lane::kGaussian, Lane::kRamp,
+                                            Lane::kTwoPlateau, Lane::kHeavyTail};
+  return operation == Operation::kPagedAttention ? kAttention : kLogits;
 }
 
 bool is_exact(Lane lane) {
@@ -111,6 +100,7 @@ void MqaValues::query(std::int64_t row, std::int32_t head, std::uint8_t* codes) 
       case Lane::kSpecials:
         return E4M3::encode(
             kSpecialValues[static_cast<std::uint64_t>(bits) * std::size(kSpecialValues) >> 32]);
+      default: break;  // attention's
     }
     return 0;
   });
@@ -134,6 +124,7 @@ void MqaValues::key(std::int64_t slot, std::uint8_t* codes) const {
       case Lane::kSpecials:
         return E4M3::encode(
             kSpecialValues[static_cast<std::uint64_t>(bits) * std::size(kSpecialValues) >> 32]);
+      default: break;  // attention's
     }
     return 0;
   });
@@ -158,6 +149,7 @@ float MqaValues::scale(std::int64_t slot) const {
       return block.word[1] % 11 == 0
                  ? 0.0f
                  : static_cast<float>(detail::power_of_two(integer_in(block.word[0], 20)));
+    default: break;  // attention's
   }
   return 0;
 }
@@ -187,6 +179,7 @@ float MqaValues::weight(std::int64_t row, std::int32_t head) const {
       static constexpr float kWeights[] = {0.0f, -0.0f, 1.0f, -1.0f, 0x1p-20f, 1024.0f, -0.75f};
       return kWeights[static_cast<std::uint64_t>(block.word[0]) * std::size(kWeights) >> 32];
     }
+    default: break;  // attention's
   }
   return 0;
 }

@@ -10,14 +10,23 @@
 //   specials     +-0, subnormals, 448, huge and tiny scales
 //   nan          NaN codes in live keys (relu gives 0) and NaN scales (the logit is NaN)
 //
+// Paged attention has gaussian, heavy-tail and address, and lanes of its own (attention_values.h):
+//
+//   needle, exact   every query looks at one token: its output is that token's V row
+//   uniform         all scores equal: dropped and repeated tokens, lengths
+//   two-plateau     two scores, values that cancel: coherent rounding
+//   ramp            scores rise along the sequence: the running maximum changes in every tile
+//
 // An element is a function of (seed, lane, stream, content coordinates), never of where it lies in
 // memory: renaming blocks, splitting queries or taking a row alone moves values, and changes none.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "model/core/philox.h"
+#include "properties/cases/operands.h"
 
 namespace assay::properties {
 
@@ -32,11 +41,16 @@ enum class Lane : std::uint8_t {
   kCodes,
   kSpecials,
   kNan,
+  kNeedle,
+  kExact,
+  kUniform,
+  kTwoPlateau,
+  kRamp,
 };
-// From the most telling about a wrong read to the noisiest: the order in which a shrinker tries them.
-inline constexpr Lane kLanes[] = {Lane::kAddress,   Lane::kExactQk,  Lane::kOneHead, Lane::kNegative,
-                                  Lane::kExactW,    Lane::kGaussian, Lane::kCodes,   Lane::kSpecials,
-                                  Lane::kHeavyTail, Lane::kNan};
+inline constexpr int kLanes = 15;
+// The lanes of an operation, from the most telling about a wrong read to the noisiest: the order in which a
+// shrinker tries them. Operations without values have the first one of the logits.
+[[nodiscard]] const std::vector<Lane>& lanes_of(Operation operation);
 [[nodiscard]] const char* name_of(Lane lane);
 [[nodiscard]] Lane lane_named(const std::string& name, const std::string& place);
 

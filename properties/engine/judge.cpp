@@ -10,6 +10,7 @@ std::unique_ptr<CaseJudge> make_judge(const KernelCase& kernel_case, const Opera
     case Operation::kPagedMqaLogits: return make_paged_mqa_judge(kernel_case, operands);
     case Operation::kMqaLogits: return make_mqa_judge(kernel_case, operands);
     case Operation::kScheduleMetadata: return make_schedule_judge(kernel_case, operands);
+    case Operation::kPagedAttention: return make_attention_judge(kernel_case, operands);
   }
   ASSAY_CHECK(false);
   return nullptr;

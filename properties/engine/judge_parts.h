@@ -11,5 +11,7 @@ namespace assay::properties {
                                                         const Operands& operands);
 [[nodiscard]] std::unique_ptr<CaseJudge> make_schedule_judge(const KernelCase& kernel_case,
                                                              const Operands& operands);
+[[nodiscard]] std::unique_ptr<CaseJudge> make_attention_judge(const KernelCase& kernel_case,
+                                                              const Operands& operands);
 
 }  // namespace assay::properties

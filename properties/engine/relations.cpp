@@ -11,25 +11,24 @@ namespace assay::properties {
 namespace {
 
 // Other physical ids, drawn among all blocks of the pool.
-void rename(PagedMqaParameters& p, std::uint64_t seed) {
+void rename(Pool& pool, std::uint64_t seed) {
   const RandomStream random(seed, "rename");
-  const auto count = static_cast<std::int64_t>(p.pool.physical.size());
-  if (p.pool.blocks <= 4 * count + 64) {
-    std::vector<std::int64_t> ids(static_cast<std::size_t>(p.pool.blocks));
+  const auto count = static_cast<std::int64_t>(pool.physical.size());
+  if (pool.blocks <= 4 * count + 64) {
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(pool.blocks));
     std::iota(ids.begin(), ids.end(), std::int64_t{0});
     for (std::int64_t i = 0; i < count; ++i)
-      std::swap(
-          ids[static_cast<std::size_t>(i)],
-          ids[random.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(p.pool.blocks - i)) +
-              static_cast<std::size_t>(i)]);
-    std::copy_n(ids.begin(), count, p.pool.physical.begin());
+      std::swap(ids[static_cast<std::size_t>(i)],
+                ids[random.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(pool.blocks - i)) +
+                    static_cast<std::size_t>(i)]);
+    std::copy_n(ids.begin(), count, pool.physical.begin());
     return;
   }
   std::set<std::int64_t> taken;  // a sparse pool
   std::uint64_t draw = 0;
-  for (std::int64_t& id : p.pool.physical) {
+  for (std::int64_t& id : pool.physical) {
     do {
-      id = static_cast<std::int64_t>(random.below(draw++, static_cast<std::uint64_t>(p.pool.blocks)));
+      id = static_cast<std::int64_t>(random.below(draw++, static_cast<std::uint64_t>(pool.blocks)));
     } while (!taken.insert(id).second);
   }
 }
@@ -52,14 +51,14 @@ void widen(MqaParameters& p, std::int64_t by) {
   p.logits_stride += by;
 }
 
-// Every sequence its own copy of what it shares. False: nothing is shared, or no room for copies.
-bool copy_shared(KernelCase& second, PagedMqaParameters& p) {
-  std::vector<bool> used(p.pool.physical.size(), false);
-  std::set<std::int64_t> taken(p.pool.physical.begin(), p.pool.physical.end());
+// Every sequence its own copy of what it shares; how many blocks that took.
+std::size_t copy_shared(KernelCase& second, Pool& pool) {
+  const std::size_t before = pool.physical.size();
+  std::vector<bool> used(pool.physical.size(), false);
+  std::set<std::int64_t> taken(pool.physical.begin(), pool.physical.end());
   const std::vector<ValueOverride> overrides = second.overrides;
   std::int64_t next = 0;
-  bool copied = false;
-  for (auto& table : p.pool.tables)
+  for (auto& table : pool.tables)
     for (std::int32_t& logical : table) {
       const auto index = static_cast<std::size_t>(logical);
       if (!used[index]) {
@@ -67,22 +66,21 @@ bool copy_shared(KernelCase& second, PagedMqaParameters& p) {
         continue;
       }
       while (taken.count(next) != 0) ++next;
-      if (next >= p.pool.blocks) p.pool.blocks = next + 1;
+      if (next >= pool.blocks) pool.blocks = next + 1;
       taken.insert(next);
-      const std::int64_t copy = static_cast<std::int64_t>(p.pool.physical.size());
-      p.pool.physical.push_back(next);
-      p.pool.content.push_back(p.pool.content[index]);
+      const std::int64_t copy = static_cast<std::int64_t>(pool.physical.size());
+      pool.physical.push_back(next);
+      pool.content.push_back(pool.content[index]);
       used.push_back(true);
       for (ValueOverride item : overrides)
-        if ((item.operand == "keys" || item.operand == "scales") && !item.at.empty() &&
-            item.at[0] == logical) {
+        if ((item.operand == "keys" || item.operand == "values" || item.operand == "scales") &&
+            !item.at.empty() && item.at[0] == logical) {
           item.at[0] = copy;
           second.overrides.push_back(std::move(item));
         }
       logical = static_cast<std::int32_t>(copy);
-      copied = true;
     }
-  return copied;
+  return pool.physical.size() - before;
 }
 
 // Overrides of q and weights name rows: those of [begin, end) move to the front, others go.
@@ -135,11 +133,11 @@ std::optional<RelatedCase> related(RelatedCase result, PagedMqaParameters& p) {
     case Relation::kNone: return std::nullopt;
     case Relation::kRenameBlocks:
       if (p.pool.physical.empty()) return std::nullopt;
-      rename(p, second.seed);
+      rename(p.pool, second.seed);
       break;
     case Relation::kWiden: widen(p, 16); break;
     case Relation::kCopyShared:
-      if (!copy_shared(second, p)) return std::nullopt;
+      if (copy_shared(second, p.pool) == 0) return std::nullopt;
       break;
     case Relation::kDoubleWeights:
       ++second.weight_exponent;
@@ -184,6 +182,91 @@ std::optional<RelatedCase> related(RelatedCase result, MqaParameters& p) {
   return result;
 }
 
+// ---- Paged attention
+
+void widen(PagedAttentionParameters& p, std::int64_t by) {
+  p.q_row_stride += 3 * by;
+  p.out_row_stride += by;
+  p.lse_stride += by / 4 + 1;
+  p.pool.table_columns += 2;
+  p.pool.table_stride += 5;
+  p.value_table_stride += 7;
+  p.pool.block_stride += 4 * by;
+  p.value_block_stride += 8 * by;
+  p.contexts_stride += 3;
+}
+
+void attention_row_alone(KernelCase& second, PagedAttentionParameters& p, std::int32_t sequence) {
+  const std::int64_t begin = p.row_begin(sequence), end = p.row_begin(sequence + 1);
+  p.pool.tables = {p.pool.tables[static_cast<std::size_t>(sequence)]};
+  p.contexts = {p.contexts[static_cast<std::size_t>(sequence)]};
+  p.queries = {p.queries[static_cast<std::size_t>(sequence)]};
+  p.row_content = slice(p.row_content, begin, end);
+  keep_rows(second, begin, end);
+}
+
+// Each query a sequence of its own that ends where the query stands. Without a causal mask it sees what lies
+// behind it, too, and where its window begins would not survive that.
+bool split_queries(PagedAttentionParameters& p) {
+  if (!p.causal && p.window_tokens > 0) return false;
+  const PagedAttentionParameters whole = p;
+  p.contexts.clear();
+  p.pool.tables.clear();
+  for (std::int32_t b = 0; b < whole.batch(); ++b)
+    for (std::int32_t i = 0; i < whole.queries[static_cast<std::size_t>(b)]; ++i) {
+      const std::int64_t context = whole.contexts[static_cast<std::size_t>(b)];
+      const std::int64_t own =
+          p.causal ? std::max<std::int64_t>(0, context - whole.queries[static_cast<std::size_t>(b)] + i + 1)
+                   : context;
+      p.contexts.push_back(static_cast<std::int32_t>(own));
+      p.pool.tables.push_back(
+          slice(whole.pool.tables[static_cast<std::size_t>(b)], 0, ceil_div(own, whole.pool.block_tokens)));
+    }
+  p.queries.assign(p.contexts.size(), 1);
+  return p.queries != whole.queries;
+}
+
+std::optional<RelatedCase> related(RelatedCase result, PagedAttentionParameters& p) {
+  KernelCase& second = result.second;
+  const std::int32_t sequence = second.relation_sequence;
+  switch (second.relation) {
+    case Relation::kRenameBlocks:
+      if (p.pool.physical.empty()) return std::nullopt;
+      if (!p.value_physical.empty()) {
+        Pool values = p.value_pool();
+        rename(values, second.seed + 1);
+        p.value_physical = values.physical;
+      }
+      rename(p.pool, second.seed);
+      break;
+    case Relation::kWiden: widen(p, 16); break;
+    case Relation::kCopyShared: {
+      const std::set<std::int64_t> taken(p.value_physical.begin(), p.value_physical.end());
+      std::size_t copies = copy_shared(second, p.pool);
+      if (copies == 0) return std::nullopt;
+      for (std::int64_t id = 0; !taken.empty() && copies > 0; ++id)
+        if (taken.count(id) == 0) {
+          p.value_physical.push_back(id);
+          p.pool.blocks = std::max(p.pool.blocks, id + 1);
+          --copies;
+        }
+      break;
+    }
+    case Relation::kRowAlone:
+      if (p.batch() < 2) return std::nullopt;
+      result.row_begin = p.row_begin(sequence);
+      attention_row_alone(second, p, sequence);
+      break;
+    case Relation::kSplitQueries:
+      if (!split_queries(p)) return std::nullopt;
+      break;
+    default: return std::nullopt;
+  }
+  second.relation = Relation::kNone;
+  second.relation_sequence = 0;
+  return result;
+}
+
 }  // namespace
 
 std::string claim_behind(Relation relation) {
@@ -199,6 +282,8 @@ std::string claim_behind(Relation relation) {
 bool applies(Operation operation, Relation relation) {
   if (operation == Operation::kScheduleMetadata) return false;
   if (operation == Operation::kPagedMqaLogits) return relation != Relation::kNone;
+  if (operation == Operation::kPagedAttention)
+    return relation != Relation::kNone && relation != Relation::kDoubleWeights;
   return relation == Relation::kWiden || relation == Relation::kDoubleWeights ||
          relation == Relation::kRowAlone;
 }
@@ -223,6 +308,13 @@ std::optional<RelatedCase> related_case(const KernelCase& kernel_case) {
   }
   if (auto* prefill = std::get_if<MqaParameters>(&result.second.parameters)) {
     MqaParameters p = *prefill;
+    std::optional<RelatedCase> made = related(std::move(result), p);
+    if (made) made->second.parameters = std::move(p);
+    return made;
+  }
+  if (auto* attention = std::get_if<PagedAttentionParameters>(&result.second.parameters)) {
+    PagedAttentionParameters p = *attention;
+    result.row_bytes = p.heads * (std::int64_t{p.dims} * bytes_of(p.output) + 4);
     std::optional<RelatedCase> made = related(std::move(result), p);
     if (made) made->second.parameters = std::move(p);
     return made;

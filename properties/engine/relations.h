@@ -16,6 +16,8 @@ struct RelatedCase {
   // Rows [begin, begin + rows) of the first case's output are the rows of the second's, in order.
   std::int64_t row_begin = 0;
   double factor = 1;  // second = factor * first
+  // Where a row is the same number of must-write bytes in both: that many. 0: it is not.
+  std::int64_t row_bytes = 0;
 };
 
 // Which claim makes the relation an obligation ("" when the relation does not fit the case).

@@ -6,62 +6,10 @@
 
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
-#include "properties/engine/shrink.h"
+#include "properties/engine/simpler_steps.h"
 
 namespace assay::properties {
 namespace {
-
-template <typename T>
-void cut(std::vector<T>& from, std::int64_t begin, std::int64_t end) {
-  from.erase(from.begin() + begin, from.begin() + end);
-}
-
-// Overrides of rows [begin, end) go, later ones move up.
-void cut_rows(KernelCase& c, std::int64_t begin, std::int64_t end) {
-  std::vector<ValueOverride> kept;
-  for (ValueOverride item : c.overrides) {
-    if ((item.operand == "q" || item.operand == "weights") && !item.at.empty() && item.at[0] >= begin) {
-      if (item.at[0] < end) continue;
-      item.at[0] -= end - begin;
-    }
-    kept.push_back(std::move(item));
-  }
-  c.overrides = std::move(kept);
-}
-
-// Collects candidates; a step that leads to an invalid case is dropped here, not checked everywhere.
-class Steps {
- public:
-  explicit Steps(const KernelCase& from) : from_(from) {}
-  template <typename P, typename Change>
-  void add(const Change& change) {
-    KernelCase c = from_;
-    change(c, std::get<P>(c.parameters));
-    accept(std::move(c));
-  }
-  template <typename Change>
-  void add_case(const Change& change) {
-    KernelCase c = from_;
-    change(c);
-    accept(std::move(c));
-  }
-  std::vector<KernelCase> take() { return std::move(cases_); }
-
- private:
-  void accept(KernelCase c) {
-    if (to_json_digest(c) == to_json_digest(from_)) return;
-    try {
-      validate(c, "simpler");
-    } catch (const InputError&) {
-      return;
-    }
-    cases_.push_back(std::move(c));
-  }
-  static std::uint64_t to_json_digest(const KernelCase& c) { return digest_of(c); }
-
-  const KernelCase& from_;
-  std::vector<KernelCase> cases_;
-};
 
 using Paged = PagedMqaParameters;
 using Prefill = MqaParameters;
@@ -101,41 +49,6 @@ void set_length(Paged& p, std::int64_t sequence, std::int32_t length) {
       static_cast<std::size_t>(ceil_div(length, p.pool.block_tokens)));
 }
 
-// Logical blocks that no table names go.
-void prune_blocks(KernelCase& c, Paged& p) {
-  std::vector<std::int32_t> renumbered(p.pool.physical.size(), -1);
-  std::vector<std::int64_t> physical, content;
-  for (auto& table : p.pool.tables)
-    for (std::int32_t& logical : table) {
-      std::int32_t& number = renumbered[static_cast<std::size_t>(logical)];
-      if (number < 0) {
-        number = static_cast<std::int32_t>(physical.size());
-        physical.push_back(p.pool.physical[static_cast<std::size_t>(logical)]);
-        content.push_back(p.pool.content[static_cast<std::size_t>(logical)]);
-      }
-      logical = number;
-    }
-  std::vector<ValueOverride> kept;
-  for (ValueOverride item : c.overrides) {
-    if (item.operand == "keys" || item.operand == "scales") {
-      if (item.at.empty() || item.at[0] >= static_cast<std::int64_t>(renumbered.size())) continue;
-      item.at[0] = renumbered[static_cast<std::size_t>(item.at[0])];
-      if (item.at[0] < 0) continue;
-    }
-    kept.push_back(std::move(item));
-  }
-  c.overrides = std::move(kept);
-  p.pool.physical = std::move(physical);
-  p.pool.content = std::move(content);
-}
-
-void tighten_tables(Paged& p) {
-  std::size_t widest = 0;
-  for (const auto& table : p.pool.tables) widest = std::max(widest, table.size());
-  p.pool.table_columns = static_cast<std::int32_t>(widest);
-  p.pool.table_stride = p.pool.table_columns;
-}
-
 void compact_q(Paged& p) {
   p.q_head_stride = p.dims;
   p.q_row_stride = p.heads * p.q_head_stride;
@@ -171,8 +84,8 @@ void paged_sequences(Steps& steps, const Paged& from) {
   const auto without = [&](std::int64_t begin, std::int64_t end) {
     steps.add<Paged>([&](KernelCase& c, Paged& p) {
       remove_sequences(c, p, begin, end);
-      prune_blocks(c, p);
-      tighten_tables(p);
+      prune_blocks(c, p.pool);
+      tighten_tables(p.pool);
       refit_columns(p);
     });
   };
@@ -189,7 +102,7 @@ void paged_lengths(Steps& steps, const Paged& from) {
       if (shorter < 0 || shorter >= length) continue;
       steps.add<Paged>([&](KernelCase& c, Paged& p) {
         set_length(p, b, shorter);
-        prune_blocks(c, p);
+        prune_blocks(c, p.pool);
         refit_columns(p);
       });
     }
@@ -198,8 +111,8 @@ void paged_lengths(Steps& steps, const Paged& from) {
 
 void paged_layout(Steps& steps, const Paged& from) {
   using C = KernelCase;
-  steps.add<Paged>([](C& c, Paged& p) { prune_blocks(c, p); });
-  steps.add<Paged>([](C&, Paged& p) { tighten_tables(p); });
+  steps.add<Paged>([](C& c, Paged& p) { prune_blocks(c, p.pool); });
+  steps.add<Paged>([](C&, Paged& p) { tighten_tables(p.pool); });
   steps.add<Paged>([](C&, Paged& p) { p.pool.table_stride = p.pool.table_columns; });
   steps.add<Paged>([](C&, Paged& p) { p.contexts_stride = p.contexts_2d ? p.next_n : 1; });
   steps.add<Paged>([](C&, Paged& p) { compact_q(p); });
@@ -225,20 +138,7 @@ void paged_layout(Steps& steps, const Paged& from) {
     const auto last = std::max_element(p.pool.physical.begin(), p.pool.physical.end());
     p.pool.blocks = last == p.pool.physical.end() ? 0 : *last + 1;
   });
-  // Every table its own blocks.
-  steps.add<Paged>([](C&, Paged& p) {
-    std::vector<bool> used(p.pool.physical.size(), false);
-    for (auto& table : p.pool.tables)
-      for (std::int32_t& logical : table) {
-        if (used[static_cast<std::size_t>(logical)]) {
-          p.pool.physical.push_back(p.pool.blocks++);
-          p.pool.content.push_back(static_cast<std::int64_t>(p.pool.content.size()));
-          used.push_back(true);
-          logical = static_cast<std::int32_t>(used.size()) - 1;
-        }
-        used[static_cast<std::size_t>(logical)] = true;
-      }
-  });
+  steps.add<Paged>([](C&, Paged& p) { own_blocks(p.pool); });
 }
 
 void paged_shape(Steps& steps, const Paged& from) {
@@ -387,6 +287,8 @@ std::vector<KernelCase> simpler_cases(const KernelCase& kernel_case) {
   }
   if (const auto* p = std::get_if<Prefill>(&kernel_case.parameters)) prefill_steps(steps, *p);
   if (const auto* p = std::get_if<Schedule>(&kernel_case.parameters)) schedule_steps(steps, *p);
+  if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters))
+    attention_steps(steps, *p);
   steps.add_case([](KernelCase& c) {
     c.relation = Relation::kNone;
     c.relation_sequence = 0;
@@ -395,7 +297,7 @@ std::vector<KernelCase> simpler_cases(const KernelCase& kernel_case) {
   steps.add_case([](KernelCase& c) { c.alignment_bytes = 16; });
   steps.add_case([](KernelCase& c) { c.weight_exponent = 0; });
   steps.add_case([](KernelCase& c) { c.overrides.clear(); });
-  for (const Lane lane : kLanes) {
+  for (const Lane lane : lanes_of(kernel_case.operation())) {
     if (lane == kernel_case.lane) break;
     steps.add_case([&](KernelCase& c) { c.lane = lane; });
   }

@@ -196,17 +196,17 @@ class CaseRun {
 };
 
 // Rows of the second case against the first's. All logits of a must-write row.
-std::string relation_breach(const KernelCase& first, const std::vector<std::byte>& expected,
-                            const KernelCase& second_case, const std::vector<std::byte>& got,
-                            const RelatedCase& related) {
+std::string logits_breach(const KernelCase& first, const std::vector<std::byte>& expected,
+                          const KernelCase& second_case, const std::vector<std::byte>& got,
+                          const RelatedCase& related) {
   const auto output = [](const KernelCase& c) {
     return std::visit(
         [](const auto& p) {
           using P = std::decay_t<decltype(p)>;
-          if constexpr (std::is_same_v<P, ScheduleParameters>)
-            return ElementType::kFp32;
-          else
+          if constexpr (std::is_same_v<P, PagedMqaParameters> || std::is_same_v<P, MqaParameters>)
             return p.output;
+          else
+            return ElementType::kFp32;
         },
         c.parameters);
   };
@@ -242,6 +242,15 @@ std::string relation_breach(const KernelCase& first, const std::vector<std::byte
   return "";
 }
 
+// Bytes of the second case against those of the first that begin at `begin`.
+std::string rows_breach(const CaseRun& second, const std::vector<std::byte>& first, std::int64_t begin) {
+  const std::vector<std::byte> got = second.written();
+  const std::vector<std::byte> expected(first.begin() + begin,
+                                        first.begin() + begin + static_cast<std::int64_t>(got.size()));
+  const std::string place = second.first_difference(expected, got);
+  return place.empty() ? "" : place + " of the second case differs";
+}
+
 Outcome with_digest(Outcome outcome, const std::vector<std::byte>& written) {
   const auto status = static_cast<unsigned char>(outcome.status);
   outcome.digest =
@@ -267,7 +276,9 @@ Outcome relate(WorkerProcess& worker, const KernelCase& kernel_case, const Claim
     return outcome;
   }
   outcome.relation_checked = true;
-  const std::string breach = relation_breach(kernel_case, first, related->second, second.written(), *related);
+  const std::string breach =
+      related->row_bytes == 0 ? logits_breach(kernel_case, first, related->second, second.written(), *related)
+                              : rows_breach(second, first, related->row_begin * related->row_bytes);
   if (breach.empty()) return outcome;
   // Wrong by itself says more than different.
   const Judgement judgement = second.judge().judge(worker.tensors().data(), claims, Poison::kFirst);
@@ -361,20 +372,27 @@ const char* name_of(Check check) {
 
 Diagnosis diagnose(WorkerProcess& worker, const KernelCase& kernel_case) {
   Diagnosis result{try_case(worker, kernel_case), kernel_case};
-  const auto* paged = std::get_if<PagedMqaParameters>(&kernel_case.parameters);
   const bool numerical =
       result.outcome.status == Status::kIncorrectNumerical || result.outcome.status == Status::kClaimFalse;
-  if (!numerical || kernel_case.lane == Lane::kAddress || paged == nullptr) return result;
+  if (!numerical || kernel_case.lane == Lane::kAddress) return result;
   KernelCase named = kernel_case;
   named.lane = Lane::kAddress;
   named.weight_exponent = 0;
   named.overrides.clear();
   // Content ids as small as the lane can tell apart.
-  auto& pool = std::get<PagedMqaParameters>(named.parameters).pool;
-  for (std::size_t l = 0; l < pool.content.size(); ++l) pool.content[l] = static_cast<std::int64_t>(l);
-  if (static_cast<std::int64_t>(pool.content.size() + 1) * pool.block_tokens >=
-      address_limit(paged->heads, paged->dims))
-    return result;
+  Pool* pool = nullptr;
+  std::int64_t limit = 0;
+  if (auto* paged = std::get_if<PagedMqaParameters>(&named.parameters)) {
+    pool = &paged->pool;
+    limit = address_limit(paged->heads, paged->dims);
+  } else if (auto* attention = std::get_if<PagedAttentionParameters>(&named.parameters)) {
+    pool = &attention->pool;
+    limit = std::int64_t{1} << std::min(attention->dims, 24);
+    attention->soft_cap = 0;
+  }
+  if (pool == nullptr) return result;
+  for (std::size_t l = 0; l < pool->content.size(); ++l) pool->content[l] = static_cast<std::int64_t>(l);
+  if (static_cast<std::int64_t>(pool->content.size() + 1) * pool->block_tokens >= limit) return result;
   Outcome outcome = try_case(worker, named);
   if (outcome.status != Status::kWrongBlock) return result;
   outcome.witness += result.outcome.witness;

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <set>
 
+#include "properties/cases/attention_values.h"
 #include "properties/cases/contents.h"
 
 namespace assay::properties {
@@ -39,59 +40,103 @@ enum Feature {
   kFewerUnitsThanParts,
   kSlicedContexts,
   kFarRows,
+  kCausal,
+  kWindow,
+  kSoftCap,
+  kHeadsFirst,
+  kOwnValueBlocks,
+  kHeadGroups,
+  kOddHeadGroups,
+  kSequenceWithoutQuery,
+  kMoreQueriesThanTokens,
 };
-constexpr const char* kNames[kFeatures] = {"empty-batch",      "zero-length",     "all-zero",
-                                           "block-boundary",   "partial-block",   "one-sequence",
-                                           "many-sequences",   "several-queries", "contexts-2d",
-                                           "shared-blocks",    "tight-table",     "wide-table",
-                                           "strided-table",    "strided-q",       "odd-stride",
-                                           "sparse-pool",      "strided-pool",    "no-slack-pool",
-                                           "guard-in-front",   "bf16-output",     "clean",
-                                           "unequal-starts",   "empty-row",       "compressed",
-                                           "other-block-size", "related",         "fewer-units-than-parts",
-                                           "sliced-contexts",  "far-rows"};
+constexpr const char* kNames[kFeatures] = {"empty-batch",
+                                           "zero-length",
+                                           "all-zero",
+                                           "block-boundary",
+                                           "partial-block",
+                                           "one-sequence",
+                                           "many-sequences",
+                                           "several-queries",
+                                           "contexts-2d",
+                                           "shared-blocks",
+                                           "tight-table",
+                                           "wide-table",
+                                           "strided-table",
+                                           "strided-q",
+                                           "odd-stride",
+                                           "sparse-pool",
+                                           "strided-pool",
+                                           "no-slack-pool",
+                                           "guard-in-front",
+                                           "bf16-output",
+                                           "clean",
+                                           "unequal-starts",
+                                           "empty-row",
+                                           "compressed",
+                                           "other-block-size",
+                                           "related",
+                                           "fewer-units-than-parts",
+                                           "sliced-contexts",
+                                           "far-rows",
+                                           "causal",
+                                           "window",
+                                           "soft-cap",
+                                           "heads-first",
+                                           "own-value-blocks",
+                                           "head-groups",
+                                           "odd-head-groups",
+                                           "sequence-without-query",
+                                           "more-queries-than-tokens"};
 
 struct Bits {
-  std::uint32_t value = 0;
-  void set(Feature feature, bool on = true) { value |= on ? std::uint32_t{1} << feature : 0; }
+  std::uint64_t value = 0;
+  void set(Feature feature, bool on = true) { value |= on ? std::uint64_t{1} << feature : 0; }
 };
 
-void paged(const PagedMqaParameters& p, Bits& bits) {
-  bits.set(kEmptyBatch, p.batch() == 0);
-  bits.set(kOneSequence, p.batch() == 1);
-  bits.set(kManySequences, p.batch() >= 16);
-  bits.set(kSeveralQueries, p.next_n > 1);
-  bits.set(kContexts2d, p.contexts_2d && p.next_n > 1);
+// Sequences of these lengths on a pool whose blocks span block_bytes.
+template <typename Length>
+void pool(const Pool& pool, std::int64_t block_bytes, const Length& length_of, Bits& bits) {
+  const auto batch = static_cast<std::int32_t>(pool.tables.size());
+  bits.set(kEmptyBatch, batch == 0);
+  bits.set(kOneSequence, batch == 1);
+  bits.set(kManySequences, batch >= 16);
   std::int64_t longest = 0;
   std::set<std::int32_t> seen;
   std::size_t entries = 0, widest = 0;
-  for (std::int32_t b = 0; b < p.batch(); ++b) {
-    const std::int32_t length = p.length(b);
+  for (std::int32_t b = 0; b < batch; ++b) {
+    const std::int32_t length = length_of(b);
     longest = std::max<std::int64_t>(longest, length);
     bits.set(kZeroLength, length == 0);
-    bits.set(kBlockBoundary, length > 0 && length % p.pool.block_tokens == 0);
-    bits.set(kPartialBlock, length % p.pool.block_tokens != 0);
-    const auto& table = p.pool.tables[static_cast<std::size_t>(b)];
+    bits.set(kBlockBoundary, length > 0 && length % pool.block_tokens == 0);
+    bits.set(kPartialBlock, length % pool.block_tokens != 0);
+    const auto& table = pool.tables[static_cast<std::size_t>(b)];
     seen.insert(table.begin(), table.end());
     entries += table.size();
     widest = std::max(widest, table.size());
   }
-  bits.set(kAllZero, p.batch() > 0 && longest == 0);
+  bits.set(kAllZero, batch > 0 && longest == 0);
   bits.set(kSharedBlocks, seen.size() < entries);
-  bits.set(kTightTable,
-           p.batch() > 0 && p.pool.table_stride == static_cast<std::int64_t>(widest) && widest > 0);
-  bits.set(kWideTable, p.pool.table_columns > static_cast<std::int64_t>(widest));
-  bits.set(kStridedTable, p.pool.table_stride > p.pool.table_columns);
+  bits.set(kTightTable, batch > 0 && pool.table_stride == static_cast<std::int64_t>(widest) && widest > 0);
+  bits.set(kWideTable, pool.table_columns > static_cast<std::int64_t>(widest));
+  bits.set(kStridedTable, pool.table_stride > pool.table_columns);
+  bits.set(kSparsePool, pool.blocks * pool.block_stride > kDenseBytes);
+  bits.set(kStridedPool, pool.block_stride > block_bytes);
+  bits.set(kNoSlackPool, pool.blocks == static_cast<std::int64_t>(pool.physical.size()));
+  bits.set(kOtherBlockSize, pool.block_tokens != 64);
+}
+
+void paged(const PagedMqaParameters& p, Bits& bits) {
+  pool(
+      p.pool, std::int64_t{p.pool.block_tokens} * (p.dims + 4), [&](std::int32_t b) { return p.length(b); },
+      bits);
+  bits.set(kSeveralQueries, p.next_n > 1);
+  bits.set(kContexts2d, p.contexts_2d && p.next_n > 1);
   bits.set(kStridedQ, p.q_head_stride != p.dims);
   bits.set(kOddStride,
            p.q_head_stride % 16 != 0 || p.q_row_stride % 16 != 0 || p.q_sequence_stride % 16 != 0);
-  const std::int64_t block_bytes = std::int64_t{p.pool.block_tokens} * (p.dims + 4);
-  bits.set(kSparsePool, p.pool.blocks * p.pool.block_stride > kDenseBytes);
-  bits.set(kStridedPool, p.pool.block_stride > block_bytes);
-  bits.set(kNoSlackPool, p.pool.blocks == static_cast<std::int64_t>(p.pool.physical.size()));
   bits.set(kBf16Output, p.output == ElementType::kBf16);
   bits.set(kCleanRows, p.clean);
-  bits.set(kOtherBlockSize, p.pool.block_tokens != 64);
   bits.set(kFarRows,
            p.rows() > 1 && (p.rows() - 1) * p.logits_stride * bytes_of(p.output) >= std::int64_t{1} << 31);
   bits.set(kSlicedContexts, p.contexts_stride > (p.contexts_2d ? p.next_n : 1));
@@ -129,9 +174,31 @@ void schedule(const ScheduleParameters& p, Bits& bits) {
   bits.set(kSlicedContexts, p.contexts_stride > 1);
 }
 
+void attention(const PagedAttentionParameters& p, Bits& bits) {
+  pool(
+      p.pool, p.key_layout().block_span(), [&](std::int32_t b) { return p.contexts[b]; }, bits);
+  for (std::int32_t b = 0; b < p.batch(); ++b) {
+    bits.set(kSeveralQueries, p.queries[b] > 1);
+    bits.set(kSequenceWithoutQuery, p.queries[b] == 0);
+    bits.set(kMoreQueriesThanTokens, p.queries[b] > p.contexts[b]);
+  }
+  bits.set(kStridedQ, p.q_head_stride != p.dims);
+  bits.set(kOddStride, p.q_head_stride % 16 != 0 || p.q_row_stride % 16 != 0 || p.inner_stride % 16 != 0 ||
+                           p.outer_stride % 16 != 0);
+  bits.set(kBf16Output, p.output == ElementType::kBf16);
+  bits.set(kSlicedContexts, p.contexts_stride > 1);
+  bits.set(kCausal, p.causal);
+  bits.set(kWindow, p.window_tokens > 0);
+  bits.set(kSoftCap, p.soft_cap > 0);
+  bits.set(kHeadsFirst, p.heads_first);
+  bits.set(kOwnValueBlocks, !p.value_physical.empty());
+  const std::int32_t group = p.heads / p.kv_heads;
+  bits.set(kHeadGroups, group > 1);
+  bits.set(kOddHeadGroups, (group & (group - 1)) != 0);
+}
+
 std::size_t cell(Operation operation, Lane lane, int feature) {
-  return ((static_cast<std::size_t>(operation) - 1) * std::size(kLanes) + static_cast<std::size_t>(lane)) *
-             kFeatures +
+  return ((static_cast<std::size_t>(operation) - 1) * kLanes + static_cast<std::size_t>(lane)) * kFeatures +
          static_cast<std::size_t>(feature);
 }
 
@@ -139,44 +206,52 @@ std::size_t cell(Operation operation, Lane lane, int feature) {
 
 const char* feature_name(int feature) { return kNames[feature]; }
 
-std::uint32_t features_of(const KernelCase& kernel_case) {
+std::uint64_t features_of(const KernelCase& kernel_case) {
   Bits bits;
   if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters)) paged(*p, bits);
   if (const auto* p = std::get_if<MqaParameters>(&kernel_case.parameters)) prefill(*p, bits);
   if (const auto* p = std::get_if<ScheduleParameters>(&kernel_case.parameters)) schedule(*p, bits);
+  if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters)) attention(*p, bits);
   bits.set(kGuardInFront, kernel_case.guard_in_front);
   bits.set(kRelated, kernel_case.relation != Relation::kNone &&
                          kernel_case.operation() != Operation::kScheduleMetadata);
   return bits.value;
 }
 
-std::uint32_t possible_features(Operation operation) {
+std::uint64_t possible_features(Operation operation) {
   Bits bits;
   for (const Feature feature : {kEmptyBatch, kOneSequence, kManySequences, kAllZero, kGuardInFront})
     bits.set(feature);
   if (operation != Operation::kScheduleMetadata)
-    for (const Feature feature : {kStridedQ, kOddStride, kBf16Output, kCleanRows, kRelated})
-      bits.set(feature);
+    for (const Feature feature : {kStridedQ, kOddStride, kBf16Output, kRelated}) bits.set(feature);
+  if (operation == Operation::kPagedMqaLogits || operation == Operation::kMqaLogits) bits.set(kCleanRows);
   if (operation != Operation::kMqaLogits)
     for (const Feature feature : {kZeroLength, kBlockBoundary, kPartialBlock, kSlicedContexts})
       bits.set(feature);
   if (operation == Operation::kMqaLogits)
     for (const Feature feature : {kUnequalStarts, kEmptyRow, kCompressedRows}) bits.set(feature);
   if (operation == Operation::kScheduleMetadata) bits.set(kFewerUnitsThanParts);
+  if (operation == Operation::kPagedMqaLogits || operation == Operation::kPagedAttention)
+    for (const Feature feature : {kSeveralQueries, kSharedBlocks, kTightTable, kWideTable, kStridedTable,
+                                  kSparsePool, kStridedPool, kNoSlackPool, kOtherBlockSize})
+      bits.set(feature);
   if (operation == Operation::kPagedMqaLogits)
-    for (const Feature feature :
-         {kSeveralQueries, kContexts2d, kSharedBlocks, kTightTable, kWideTable, kStridedTable, kSparsePool,
-          kStridedPool, kNoSlackPool, kOtherBlockSize, kFarRows})
+    for (const Feature feature : {kContexts2d, kFarRows}) bits.set(feature);
+  if (operation == Operation::kPagedAttention)
+    for (const Feature feature : {kCausal, kWindow, kSoftCap, kHeadsFirst, kOwnValueBlocks, kHeadGroups,
+                                  kOddHeadGroups, kSequenceWithoutQuery, kMoreQueriesThanTokens})
       bits.set(feature);
   return bits.value;
 }
 
-Coverage::Coverage() : cells_(std::size(kOperations) * std::size(kLanes) * kFeatures, 0) {}
+Coverage::Coverage() : cells_(std::size(kOperations) * kLanes * kFeatures, 0) {}
 
 void Coverage::add(const KernelCase& kernel_case) {
-  const std::uint32_t features = features_of(kernel_case);
+  const std::uint64_t features = features_of(kernel_case);
   // A schedule has no values: its lane means nothing, all its cells are those of the first lane.
-  const Lane lane = kernel_case.operation() == Operation::kScheduleMetadata ? kLanes[0] : kernel_case.lane;
+  const Lane lane = kernel_case.operation() == Operation::kScheduleMetadata
+                        ? lanes_of(Operation::kScheduleMetadata).front()
+                        : kernel_case.lane;
   for (int feature = 0; feature < kFeatures; ++feature)
     if (features >> feature & 1) ++cells_[cell(kernel_case.operation(), lane, feature)];
 }
@@ -197,10 +272,11 @@ namespace {
 template <typename Visit>
 void for_each_cell(const std::vector<Operation>& operations, const Visit& visit) {
   for (const Operation operation : operations)
-    for (const Lane lane : kLanes) {
-      if (operation == Operation::kScheduleMetadata && lane != kLanes[0]) continue;
+    for (const Lane lane : lanes_of(operation)) {
+      if (operation == Operation::kScheduleMetadata && lane != lanes_of(operation).front()) continue;
       for (int feature = 0; feature < kFeatures; ++feature)
-        if (possible_features(operation) >> feature & 1) visit(operation, lane, feature);
+        if (possible_features(operation) >> feature & 1 && !(feature == kSoftCap && points(lane)))
+          visit(operation, lane, feature);
     }
 }
 }  // namespace

@@ -14,12 +14,12 @@
 
 namespace assay::properties {
 
-inline constexpr int kFeatures = 29;
+inline constexpr int kFeatures = 38;
 [[nodiscard]] const char* feature_name(int feature);
 // Bit f is set when the case has feature f.
-[[nodiscard]] std::uint32_t features_of(const KernelCase& kernel_case);
+[[nodiscard]] std::uint64_t features_of(const KernelCase& kernel_case);
 // Bit f is set when the operation can have feature f at all.
-[[nodiscard]] std::uint32_t possible_features(Operation operation);
+[[nodiscard]] std::uint64_t possible_features(Operation operation);
 
 // Counts which cells were hit. Adding in any order gives the same grid.
 class Coverage {

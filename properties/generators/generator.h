@@ -47,11 +47,12 @@ class Draws {
 
 // Which parts of the input space a run leans on. All chances in percent.
 struct Swarm {
-  std::vector<Lane> lanes;
+  std::vector<Lane> lanes, attention_lanes;
   std::vector<Relation> relations;
   std::int64_t boundary_lengths = 50, zero_lengths = 10, all_zero = 3, many_sequences = 5,
                several_queries = 40;
   std::int64_t shared_blocks = 30, tight_tables = 50, strides = 40, odd_strides = 10, guard_in_front = 25;
+  std::int64_t windows = 25;
 };
 
 [[nodiscard]] Swarm draw_swarm(std::uint64_t seed, std::int64_t group);

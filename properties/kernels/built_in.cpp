@@ -98,6 +98,10 @@ const assay_kernel kKernels[] = {
              run_naive_paged_mqa_logits),
     describe(ASSAY_OP_MQA_LOGITS, "naive", ASSAY_ALL_INVARIANTS " acc=fp32 unit=1", run_naive_mqa_logits),
     describe(ASSAY_OP_SCHEDULE_METADATA, "naive", ASSAY_ALL_INVARIANTS, run_naive_schedule_metadata),
+    describe(ASSAY_OP_PAGED_ATTENTION, "golden-rounded", ASSAY_ALL_INVARIANTS " acc=fp32 p=fp32",
+             run_golden_paged_attention),
+    describe(ASSAY_OP_PAGED_ATTENTION, "naive", ASSAY_ALL_INVARIANTS " acc=fp32 p=fp32",
+             run_naive_paged_attention),
 };
 
 }  // namespace

@@ -23,4 +23,8 @@ int run_naive_paged_mqa_logits(const assay_call* call);
 int run_naive_mqa_logits(const assay_call* call);
 int run_naive_schedule_metadata(const assay_call* call);
 
+// attention_kernels.cpp
+int run_naive_paged_attention(const assay_call* call);
+int run_golden_paged_attention(const assay_call* call);
+
 }  // namespace assay::properties

@@ -48,6 +48,31 @@ ContextView contexts_of(const assay_tensor& t) {
           t.ndim == 2 ? stride_of(t, 1) : 1};
 }
 
+// Inputs `cache_index` [blocks, ...] and `table_index` [B, max].
+PagedCacheView cache_view(const assay_call& call, int cache_index, int table_index, bool heads_first) {
+  const assay_tensor& t = call.inputs[cache_index];
+  const ElementType type = element_type_of({t.dtype.code, t.dtype.bits}, "call.cache");
+  (void)input(call, cache_index, 4, data_type_of(type));
+  const assay_tensor& table = input(call, table_index, 2, kInt32);
+  const int slot = heads_first ? 2 : 1, head = heads_first ? 1 : 2;
+  const auto bytes = static_cast<std::int32_t>(bytes_of(type));
+  PagedCacheView view;
+  view.data = data_of(t);
+  view.type = type;
+  view.layout = {static_cast<std::int32_t>(t.shape[slot]),
+                 static_cast<std::int32_t>(t.shape[head]),
+                 static_cast<std::int32_t>(t.shape[3]),
+                 bytes,
+                 stride_of(t, 0) * bytes,
+                 stride_of(t, slot) * bytes,
+                 stride_of(t, head) * bytes};
+  view.blocks = t.shape[0];
+  view.table = {int32s(table), stride_of(table, 0), static_cast<std::int32_t>(table.shape[1])};
+  return view;
+}
+
+IndexView index_view(const assay_tensor& t) { return {int32s(t), t.shape[0], stride_of(t, 0)}; }
+
 }  // namespace
 
 PagedMqaLogitsCase paged_mqa_view(const assay_call& call) {
@@ -76,6 +101,23 @@ MqaLogitsCase mqa_view(const assay_call& call) {
     const assay_tensor& t = input(call, index, 1, kInt32);
     (index == 4 ? view.starts : view.ends) = {int32s(t), t.shape[0], stride_of(t, 0)};
   }
+  return view;
+}
+
+PagedAttentionCase paged_attention_view(const assay_call& call) {
+  if (call.input_count != 7) throw InputError("call.inputs", "7 tensors", std::to_string(call.input_count));
+  const assay_tensor& q = call.inputs[0];
+  const ElementType type = element_type_of({q.dtype.code, q.dtype.bits}, "call.q");
+  PagedAttentionCase view;
+  view.q = view_of<3>(input(call, 0, 3, data_type_of(type)), type);
+  view.q_begin = index_view(input(call, 1, 1, kInt32));
+  view.contexts = index_view(input(call, 6, 1, kInt32));
+  view.keys = cache_view(call, 2, 4, call.ints[2] != 0);
+  view.values = cache_view(call, 3, 5, call.ints[2] != 0);
+  view.causal = call.ints[0] != 0;
+  view.window_tokens = static_cast<std::int32_t>(call.ints[1]);
+  view.softmax_scale = call.reals[0];
+  view.soft_cap = call.reals[1];
   return view;
 }
 

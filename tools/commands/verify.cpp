@@ -104,7 +104,8 @@ std::vector<Property> properties_of(const CampaignResult& result, const CorpusRu
   return list;
 }
 
-void print_properties(const std::vector<Property>& list, const CampaignResult& result) {
+void print_properties(const std::vector<Property>& list, const CampaignResult& result,
+                      properties::Operation operation) {
   const Terminal terminal = terminal_of(stdout);
   for (const Property& property : list) {
     const std::string word = property.failures > 0  ? toned("FALSE   ", Tone::kBad, terminal)
@@ -115,7 +116,7 @@ void print_properties(const std::vector<Property>& list, const CampaignResult& r
                property.note.empty() ? "" : "  " + property.note);
   }
   fmt::print("  worst headroom by lane:");
-  for (const properties::Lane lane : properties::kLanes)
+  for (const properties::Lane lane : lanes_of(operation))
     fmt::print(" {} {:.2f}", name_of(lane), result.counts.lane_headroom[static_cast<std::size_t>(lane)]);
   fmt::print("\n");
   for (const auto& [kind, failure] : result.failures)
@@ -186,7 +187,7 @@ int run(const Options& options) {
                  options.kernel.kernel, grouped(result.counts.cases), options.common.seed,
                  grouped(result.counts.unsupported), claims.empty() ? "nothing" : claims);
       print_corpus(corpus);
-      print_properties(list, result);
+      print_properties(list, result, operation);
       fmt::print("\n");
     }
     nlohmann::ordered_json one{{"operation", name_of(operation)},
@@ -203,7 +204,7 @@ int run(const Options& options) {
       rows.push_back(
           {{"property", property.name}, {"checks", property.checks}, {"failures", property.failures}});
     auto& lanes = one["headroom"] = nlohmann::ordered_json::object();
-    for (const properties::Lane lane : properties::kLanes)
+    for (const properties::Lane lane : lanes_of(operation))
       lanes[name_of(lane)] = result.counts.lane_headroom[static_cast<std::size_t>(lane)];
     results.push_back(std::move(one));
     if (interrupted) break;
