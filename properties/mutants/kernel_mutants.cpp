@@ -1,6 +1,7 @@
 // The table of kernel mutants: name, fault, the oracle that must see it, the verdicts that say it did.
 #include <string>
 
+#include "properties/mutants/attention_mutants.h"
 #include "properties/mutants/mutants.h"
 #include "properties/mutants/paged_mutants.h"
 #include "properties/mutants/prefill_mutants.h"
@@ -33,6 +34,18 @@ KernelMutant prefill(const char* name, const char* fault, const char* oracle, co
 template <typename Mutant>
 KernelMutant schedule(const char* name, const char* fault, const char* oracle, const char* statuses) {
   return {name, fault, oracle, statuses, descriptor<Mutant>(ASSAY_OP_SCHEDULE_METADATA, name)};
+}
+
+template <typename Mutant>
+assay_kernel attention_descriptor(const char* name) {
+  assay_kernel kernel = descriptor<Mutant>(ASSAY_OP_PAGED_ATTENTION, name);
+  kernel.claims =
+      "determinism=bitwise batch-invariant split-invariant block-renaming-invariant acc=fp32 p=fp32";
+  return kernel;
+}
+template <typename Mutant>
+KernelMutant attention(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  return {name, fault, oracle, statuses, attention_descriptor<Mutant>(name)};
 }
 
 template <typename Mutant>
@@ -158,12 +171,86 @@ std::vector<KernelMutant> make() {
       planning("K19f", "values read while planning", "hidden values", "OOB_READ"),
       claiming<mutants::K20a>("K20a", "fp32 sums that claim to be the tensor core's", "twin", "CLAIM_FALSE"),
       paged<mutants::K20b>("K20b", "weights rounded to bf16", "golden per element", "INCORRECT_NUMERICAL"),
+      attention<mutants::K3f>("K3f", "attention: splits cut with floor", "golden per element",
+                              "INCORRECT_NUMERICAL WRONG_BLOCK"),
+      attention<mutants::K3g>("K3g", "attention: splits overlap by one token", "golden per element",
+                              "INCORRECT_NUMERICAL"),
+      attention<mutants::K4e>("K4e", "attention: a causal mask one token too wide", "golden per element",
+                              "INCORRECT_NUMERICAL"),
+      attention<mutants::K4f>("K4f", "attention: causal from the top left", "golden per element",
+                              "INCORRECT_NUMERICAL WRONG_BLOCK OOB_READ POISON_LEAK"),
+      attention<mutants::K4g>("K4g", "attention: lanes behind the end in the denominator, where not causal",
+                              "golden per element", "INCORRECT_NUMERICAL"),
+      attention<mutants::K4h>("K4h", "attention: a window one token too wide", "golden per element",
+                              "INCORRECT_NUMERICAL"),
+      attention<mutants::K5c>("K5c", "attention: V of a block's first slot from the block before",
+                              "address lane", kWrongRead),
+      attention<mutants::K5d>("K5d", "attention: K of a block's last slot from the block behind",
+                              "address lane", kWrongRead),
+      attention<mutants::K6c>("K6c", "attention: the first block id of the sequence before", "address lane",
+                              kWrongRead),
+      attention<mutants::K6d>("K6d", "attention: V through the table of K", "address lane", kWrongRead),
+      attention<mutants::K7d>("K7d", "attention: dead slots masked by multiplication", "input poison",
+                              "POISON_LEAK INCORRECT_NUMERICAL"),
+      attention<mutants::K7e>("K7e", "attention: the tail bounded in blocks", "input poison",
+                              "POISON_LEAK INCORRECT_NUMERICAL"),
+      attention<mutants::K8c>("K8c", "attention: the table read one column too far", "guard page",
+                              "OOB_READ"),
+      attention<mutants::K8d>("K8d", "attention: the block behind a dead table entry touched", "guard page",
+                              "OOB_READ"),
+      attention<mutants::K9c>("K9c", "attention: block offsets of K in int32", "far offsets", kWrongRead),
+      attention<mutants::K9d>("K9d", "attention: block offsets of V in uint32", "far offsets", kWrongRead),
+      attention<mutants::K11g>("K11g", "attention: V's block stride taken from its shape", "strided views",
+                               kWrongRead),
+      attention<mutants::K11h>("K11h", "attention: the KV heads' stride taken from the shape",
+                               "strided views", kWrongRead),
+      attention<mutants::K11i>("K11i", "attention: q's stride taken from its shape", "strided views",
+                               "INCORRECT_NUMERICAL POISON_LEAK WRONG_BLOCK"),
+      attention<mutants::K11j>("K11j", "attention: out's stride taken from its shape", "strided views",
+                               "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK WRONG_BLOCK"),
+      attention<mutants::K11k>("K11k", "attention: V's table with the stride of K's", "strided views",
+                               kWrongRead),
+      attention<mutants::K11l>("K11l", "attention: lse's stride taken from its shape", "strided views",
+                               "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK"),
+      attention<mutants::K11m>("K11m", "attention: slots and heads of V exchanged", "address lane",
+                               kWrongRead),
+      attention<mutants::K12e>("K12e", "attention: queries that see nothing not written", "output poison",
+                               "UNWRITTEN"),
+      attention<mutants::K12f>("K12f", "attention: one query of the last sequence only", "output poison",
+                               "UNWRITTEN"),
+      attention<mutants::K13e>("K13e", "attention: an lse written into a gap", "margins",
+                               "INCORRECT_MASK OOB_WRITE"),
+      attention<mutants::K15d>("K15d", "attention: head groups of powers of two", "address lane",
+                               "WRONG_BLOCK INCORRECT_NUMERICAL"),
+      attention<mutants::K15e>("K15e", "attention: eight heads of a KV head at most", "output poison",
+                               "UNWRITTEN"),
+      attention<mutants::K18c>("K18c", "attention: tiles depend on the batch", "row alone", "CLAIM_FALSE"),
+      attention<mutants::K18d>("K18d", "attention: tiles depend on the number of queries",
+                               "queries one by one", "CLAIM_FALSE"),
+      attention<mutants::K19g>("K19g", "attention: a sum that is not reset between heads",
+                               "golden per element", "INCORRECT_NUMERICAL"),
+      attention<mutants::K20c>("K20c", "attention: P rounded to bf16, fp32 claimed", "golden per element",
+                               "INCORRECT_NUMERICAL"),
+      attention<mutants::K21a>("K21a", "attention: the output not rescaled", "golden per element",
+                               "INCORRECT_NUMERICAL"),
+      attention<mutants::K21b>("K21b", "attention: the denominator not rescaled", "golden per element",
+                               "INCORRECT_NUMERICAL"),
+      attention<mutants::K21c>("K21c", "attention: lse to the base 2", "golden per element",
+                               "INCORRECT_NUMERICAL"),
+      attention<mutants::K21d>("K21d", "attention: 1 / sqrt(D) instead of the scale given",
+                               "golden per element", "INCORRECT_NUMERICAL WRONG_BLOCK"),
+      attention<mutants::K21e>("K21e", "attention: no soft cap", "golden per element", "INCORRECT_NUMERICAL"),
+      attention<mutants::K21f>("K21f", "attention: -5e4 instead of -inf", "golden per element",
+                               "INCORRECT_NUMERICAL"),
+      attention<mutants::K21g>("K21g", "attention: probabilities have a floor", "golden per element",
+                               "INCORRECT_NUMERICAL WRONG_BLOCK"),
   };
 }
 
 const assay_kernel kCorrectPaged = descriptor<PagedKernel>(ASSAY_OP_PAGED_MQA_LOGITS, "none");
 const assay_kernel kCorrectPrefill = descriptor<mutants::PrefillKernel>(ASSAY_OP_MQA_LOGITS, "none");
 const assay_kernel kCorrectSchedule = descriptor<mutants::ScheduleKernel>(ASSAY_OP_SCHEDULE_METADATA, "none");
+const assay_kernel kCorrectAttention = attention_descriptor<AttentionKernel>("none");
 
 }  // namespace
 
@@ -173,7 +260,7 @@ const std::vector<KernelMutant>& kernel_mutants() {
 }
 
 std::vector<const assay_kernel*> mutant_kernels(const std::string& name) {
-  if (name == "none") return {&kCorrectPaged, &kCorrectPrefill, &kCorrectSchedule};
+  if (name == "none") return {&kCorrectPaged, &kCorrectPrefill, &kCorrectSchedule, &kCorrectAttention};
   for (const KernelMutant& mutant : kernel_mutants())
     if (name == mutant.name) return {&mutant.kernel};
   return {};
