@@ -67,10 +67,12 @@ struct S4a : PlainAllocator {
 struct S4b : PlainAllocator {
   using PlainAllocator::PlainAllocator;
   Tokens key_of(const Tokens& tokens, std::int64_t end) const override {
-    std::int64_t hash = end;
-    for (std::int64_t i = 0; i < end; ++i) hash = hash * 31 + tokens[static_cast<std::size_t>(i)];
+    // Unsigned, because it wraps: 31 names the same sums for other orders soon enough.
+    auto hash = static_cast<std::uint64_t>(end);
+    for (std::int64_t i = 0; i < end; ++i)
+      hash = hash * 31 + static_cast<std::uint64_t>(tokens[static_cast<std::size_t>(i)]);
     (void)witnessed(true);
-    return {hash};
+    return {static_cast<std::int64_t>(hash)};
   }
 };
 struct S4c : PlainAllocator {

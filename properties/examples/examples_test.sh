@@ -18,7 +18,7 @@ expect 0 "0 failed" "$assay" verify --kernel "$built/example_schedule.so" --case
 expect 0 "schedule-metadata  cpu   yes" "$assay" kernels "$built/example_schedule.so"
 python=$source/logits.py
 expect 0 "0 failed" "$assay" fuzz --no-corpus --kernel "$python:paged_logits" --cases 30 --products 3000
-expect 1 "WRONG_BLOCK" "$assay" fuzz --no-corpus --kernel "$python:wrong_block" --cases 60 --products 3000 --out f
+expect 1 "WRONG_BLOCK" "$assay" fuzz --no-corpus --kernel "$python:wrong_block" --cases 250 --products 3000 --out f
 expect 1 "SIGSEGV in run()" "$assay" fuzz --no-corpus --kernel "$python:crashes" --cases 4 --products 3000 --shrink-tries 2 --out f
 expect 1 "exit(0) in run()" "$assay" fuzz --no-corpus --kernel "$python:leaves" --cases 4 --products 3000 --shrink-tries 2 --out f
 expect 1 "ValueError: no good" "$assay" fuzz --no-corpus --kernel "$python:raises" --cases 4 --products 3000 --shrink-tries 2 --out f

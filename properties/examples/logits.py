@@ -61,7 +61,8 @@ def write(call, lookup=lambda column, slot: column):
             logits = logits + [float("-inf")] * (columns - len(logits))
         # struct refuses what fp32 cannot hold; a kernel makes it infinite.
         values = [x if abs(x) < 3.5e38 or x != x or abs(x) == float("inf") else float("inf") for x in logits]
-        struct.pack_into(f"<{len(values)}f", out, 4 * row * stride, *values)
+        if values:
+            struct.pack_into(f"<{len(values)}f", out, 4 * row * stride, *values)
 
 
 def paged_logits(call):
