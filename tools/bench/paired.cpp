@@ -118,6 +118,7 @@ std::string_view name_of(SpeedVerdict verdict) {
     case SpeedVerdict::kEqual: return "EQUAL";
     case SpeedVerdict::kInconclusive: return "INCONCLUSIVE";
     case SpeedVerdict::kUnstable: return "UNSTABLE";
+    case SpeedVerdict::kUnchanged: return "UNCHANGED";
   }
   return "?";
 }
@@ -125,11 +126,11 @@ std::string_view name_of(SpeedVerdict verdict) {
 double Comparison::ratio() const { return std::exp(difference.estimate); }
 
 SpeedVerdict judge(const Interval& difference, const Interval& same_kernel, double threshold) {
-  if (!same_kernel.contains(0)) return SpeedVerdict::kUnstable;
-  const double least = std::max(threshold, same_kernel.half_width());
-  if (difference.low > least) return SpeedVerdict::kSlower;
-  if (difference.high < -least) return SpeedVerdict::kFaster;
-  if (difference.low > -threshold && difference.high < threshold) return SpeedVerdict::kEqual;
+  const double bias = same_kernel.bias(), least = std::max(threshold, same_kernel.half_width());
+  if (bias > threshold / 4) return SpeedVerdict::kUnstable;
+  if (difference.low - bias > least) return SpeedVerdict::kSlower;
+  if (difference.high + bias < -least) return SpeedVerdict::kFaster;
+  if (difference.low - bias > -threshold && difference.high + bias < threshold) return SpeedVerdict::kEqual;
   return SpeedVerdict::kInconclusive;
 }
 
@@ -164,7 +165,7 @@ Comparison compare_paired(const TimedRun& run, const ComparisonPlan& plan,
   while (true) {
     if (different.empty()) return result;
     result.same_kernel = hodges_lehmann(same);
-    result.difference = hodges_lehmann(different);
+    result.difference = hodges_lehmann(different, plan.confidence);
     result.verdict = judge(result.difference, result.same_kernel, plan.threshold);
     const bool settled =
         result.verdict != SpeedVerdict::kInconclusive && result.verdict != SpeedVerdict::kUnstable;

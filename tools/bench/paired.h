@@ -4,13 +4,16 @@
 //   d_i       ln(time_B / time_A) of pair i
 //   estimate  Hodges-Lehmann: the median of all Walsh averages (d_i + d_j) / 2, i <= j
 //   interval  95 %, from the Wilcoxon signed-rank distribution: exact to 50 pairs, normal beyond
-//   floor     half-width of the same interval from an A/A run in the same session. An A/A interval
-//             that does not contain 0 says that the machine cannot be trusted now: kUnstable
+//   floor     half-width of the same interval from an A/A run in the same session
+//   bias      how far the A/A interval misses 0. At 95 % one honest session in twenty misses it by a hair,
+//             so a hair is added to the demands below, and only a bias of more than a quarter of the
+//             threshold says that the machine cannot be trusted now: kUnstable
 //
-//   slower        interval lies above  max(threshold, floor)
-//   faster        interval lies below -max(threshold, floor)
-//   equal         interval lies inside (-threshold, threshold)
+//   slower        interval - bias lies above  max(threshold, floor)
+//   faster        interval + bias lies below -max(threshold, floor)
+//   equal         interval +- bias lies inside (-threshold, threshold)
 //   inconclusive  anything else, after all the pairs the budget buys
+//   unchanged     the two are the same machine code: nothing was timed (the caller's to say)
 //
 // No assumption on the distribution beyond symmetry of d around its centre. Means and minima of
 // unpaired runs are not offered: they are what makes other gates cry wolf.
@@ -28,6 +31,8 @@ struct Interval {
   double low = 0, estimate = 0, high = 0;
   [[nodiscard]] double half_width() const { return (high - low) / 2; }
   [[nodiscard]] bool contains(double value) const { return low <= value && value <= high; }
+  // Distance of 0 from the interval.
+  [[nodiscard]] double bias() const { return low > 0 ? low : high < 0 ? -high : 0; }
 };
 
 // Needs at least one difference. Below six pairs no 95 % interval exists: it is (-inf, +inf).
@@ -39,7 +44,7 @@ struct Interval {
 // Holm's step-down over several shapes: which of the p-values stay significant at `level` together.
 [[nodiscard]] std::vector<bool> holm_significant(std::span<const double> p_values, double level = 0.05);
 
-enum class SpeedVerdict : std::uint8_t { kFaster, kSlower, kEqual, kInconclusive, kUnstable };
+enum class SpeedVerdict : std::uint8_t { kFaster, kSlower, kEqual, kInconclusive, kUnstable, kUnchanged };
 [[nodiscard]] std::string_view name_of(SpeedVerdict verdict);
 
 struct ComparisonPlan {
@@ -47,6 +52,7 @@ struct ComparisonPlan {
   std::int32_t first_pairs = 10;  // before the first look
   std::int32_t more_pairs = 10;   // bought at every further look
   std::int32_t most_pairs = 50;
+  double confidence = 0.95;  // of the A/B interval
 };
 
 struct Comparison {

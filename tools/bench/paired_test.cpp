@@ -84,6 +84,17 @@ TEST(Holm, StepsDownFromTheSmallestPValue) {
   EXPECT_TRUE(holm_significant({}).empty());
 }
 
+TEST(Judge, ABiasOfTheMachineCountsAgainstEveryVerdict) {
+  const Interval fair{-0.01, 0, 0.01}, hair{0.002, 0.004, 0.006}, biased{0.006, 0.008, 0.01};
+  EXPECT_EQ(judge({0.021, 0.03, 0.04}, fair, 0.02), SpeedVerdict::kSlower);
+  EXPECT_EQ(judge({0.021, 0.03, 0.04}, hair, 0.02), SpeedVerdict::kInconclusive) << "0.021 - 0.002 < 0.02";
+  EXPECT_EQ(judge({-0.01, 0, 0.019}, fair, 0.02), SpeedVerdict::kEqual);
+  EXPECT_EQ(judge({-0.01, 0, 0.019}, hair, 0.02), SpeedVerdict::kInconclusive);
+  EXPECT_EQ(judge({0.5, 0.6, 0.7}, biased, 0.02), SpeedVerdict::kUnstable);
+  EXPECT_EQ(judge({0.03, 0.04, 0.05}, {-0.035, 0, 0.035}, 0.02), SpeedVerdict::kInconclusive)
+      << "below the noise floor of the session";
+}
+
 // A machine whose clock drifts by a third over the session, with 1 % noise and a slow outlier now and then.
 class DriftingMachine {
  public:
@@ -122,6 +133,14 @@ TEST(ComparePaired, TheSameKernelTwiceIsNeverCalledSlowerOrFaster) {
     ASSERT_NE(verdict, SpeedVerdict::kSlower) << seed;
     ASSERT_NE(verdict, SpeedVerdict::kFaster) << seed;
   }
+}
+
+// A tenth of the sessions would be thrown away if the A/A interval had to contain 0 by itself.
+TEST(ComparePaired, TheSameKernelTwiceIsNearlyAlwaysCalledEqual) {
+  int equal = 0;
+  for (std::uint64_t seed = 0; seed < 500; ++seed)
+    equal += compare_on(seed, 1.0).verdict == SpeedVerdict::kEqual;
+  EXPECT_GE(equal, 495);
 }
 
 TEST(ComparePaired, AFasterKernelIsCalledFaster) {
