@@ -6,6 +6,7 @@ namespace assay::tools {
 
 void register_calibrate(Registry& registry);
 void register_fuzz(Registry& registry);
+void register_gate(Registry& registry);
 void register_kernels(Registry& registry);
 void register_replay(Registry& registry);
 void register_report(Registry& registry);
@@ -24,6 +25,7 @@ void register_all(Registry& registry) {
   register_reproduce(registry);
   register_shrink(registry);
   register_selftest(registry);
+  register_gate(registry);
   register_kernels(registry);
   register_report(registry);
   register_schedule(registry);

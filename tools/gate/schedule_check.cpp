@@ -74,8 +74,7 @@ ScheduleVerdict check_planner(const Planner& planner, std::int64_t batches, std:
   const RandomStream stream(seed, "gate schedules");
   ScheduleVerdict verdict;
   BalanceScratch scratch;
-  double sum = 0;
-  std::int64_t with_work = 0;
+  double makespans = 0, ideals = 0;  // tokens
   for (std::int64_t index = 0; index < batches; ++index) {
     const DrawnBatch drawn =
         draw_batch(stream.child(static_cast<std::uint64_t>(index)), planner.multi_query_only);
@@ -89,10 +88,11 @@ ScheduleVerdict check_planner(const Planner& planner, std::int64_t batches, std:
       return verdict;
     }
     if (batch.useful_tokens() == 0) continue;
-    sum += balance_of(planner, batch, scratch).compute_over_ideal;
-    ++with_work;
+    const double ideal = static_cast<double>(batch.useful_tokens()) / batch.parts;
+    makespans += balance_of(planner, batch, scratch).compute_over_ideal * ideal;
+    ideals += ideal;
   }
-  if (with_work > 0) verdict.balance = sum / static_cast<double>(with_work);
+  if (ideals > 0) verdict.balance = makespans / ideals;
   return verdict;
 }
 

@@ -1,7 +1,7 @@
 // A planner on drawn decode batches: is every unit done exactly once, and how evenly does the work fall?
 //
 //   batches   lengths of many kinds (none, empty sequences, one giant, many short, powers of two) from a seed
-//   balance   makespan / ideal of the compute-like model, mean over the batches with work; deterministic
+//   balance   sum of makespans / sum of ideals in the compute-like model; deterministic
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,137 @@
+// assay gate: one verdict for a change, from gate.json.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "model/core/check.h"
+#include "tools/commands/command.h"
+#include "tools/commands/kernel_options.h"
+#include "tools/gate/config.h"
+#include "tools/gate/run.h"
+#include "tools/terminal/bars.h"
+
+namespace assay::tools {
+namespace {
+
+namespace fs = std::filesystem;
+using gate::Finding;
+using gate::GateRun;
+using gate::Outcome;
+
+struct Options {
+  CommonOptions common;
+  std::string config = "gate.json";
+  bool init = false, force = false, update_baseline = false;
+  std::vector<std::string> only;
+  std::string out = "assay-failures", device = "auto";
+  int workers = 0;
+};
+
+Tone tone_of(Outcome outcome) {
+  if (outcome == Outcome::kHeld) return Tone::kGood;
+  if (outcome == Outcome::kNotRun) return Tone::kFaint;
+  return outcome == Outcome::kUndecided ? Tone::kWarning : Tone::kBad;
+}
+
+void print_findings(const GateRun& run) {
+  const Terminal terminal = terminal_of(stdout);
+  std::string kernel = "-";
+  for (const Finding& finding : run.findings) {
+    if (finding.kernel != kernel)
+      fmt::print("{}\n", finding.kernel.empty() ? "the whole run" : finding.kernel);
+    kernel = finding.kernel;
+    fmt::print("  {} {:<28} {}\n",
+               toned(fmt::format("{:<15}", name_of(finding.outcome)), tone_of(finding.outcome), terminal),
+               finding.check, finding.text);
+    if (!finding.continue_with.empty()) fmt::print("  {:<15} {:<28} {}\n", "", "", finding.continue_with);
+  }
+  for (const std::string& note : run.baseline_notes) fmt::print("{}\n", note);
+}
+
+int initialize(const Options& options) {
+  if (fs::exists(options.config) && !options.force)
+    throw InputError(options.config, "no file there yet, or --force", "one");
+  write_text(options.config, "--init", gate::commented_config());
+  if (!options.common.quiet)
+    fmt::print("wrote {}\nNext: assay gate --config {} --update-baseline, and look at what it wrote.\n",
+               options.config, options.config);
+  return kPass;
+}
+
+gate::RunOptions run_options_of(const Options& options) {
+  gate::RunOptions run;
+  std::ifstream in(options.config, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) throw InputError(options.config, "a gate.json (assay gate --init writes one)", "no such file");
+  run.config = gate::parse_config(text.str(), options.config);
+  run.config_path = options.config;
+  run.root = fs::path(options.config).parent_path().string();
+  if (run.root.empty()) run.root = ".";
+  run.only = options.only;
+  run.out = options.out;
+  if (options.workers < 0 || options.workers > 1024)
+    throw InputError("--workers", "1 to 1024, or 0 for one per core", std::to_string(options.workers));
+  run.workers = options.workers > 0 ? options.workers
+                                    : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  run.update_baseline = options.update_baseline;
+  if (options.device == "auto")
+    run.device = gate::find_device();
+  else if (options.device == "none")
+    run.device.why = "--device none";
+  else
+    throw InputError("--device", "auto or none", options.device);
+  return run;
+}
+
+int run(const Options& options) {
+  if (options.init) return initialize(options);
+  const gate::RunOptions run_options = run_options_of(options);
+  GateRun run;
+  {
+    ProgressLine line(!options.common.quiet);
+    run = run_gate(run_options, [&](const std::string& what) {
+      if (line.due()) line.show(what);
+    });
+  }
+  const int code = exit_code_of(run.findings);
+  if (!options.common.quiet && options.common.json_path != "-") {
+    print_findings(run);
+    const gate::Tally tally = tally_of(run.findings);
+    fmt::print("\n{} held, {} failed, {} without a verdict, {} not run here: exit code {}\n", tally.held,
+               tally.failed, tally.errors, tally.not_run, code);
+  }
+  return code;
+}
+
+}  // namespace
+
+void register_gate(Registry& registry) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = registry.app.add_subcommand("gate", "One verdict for a change: what gate.json demands");
+  command->add_option("--config", options->config, "What is gated, and how strictly")->capture_default_str();
+  command->add_flag("--init", options->init, "Write a commented gate.json and stop");
+  command->add_flag("--force", options->force, "With --init: overwrite what is there");
+  command->add_option("--only", options->only, "Names of kernels in gate.json")->delimiter(',');
+  command->add_flag("--update-baseline", options->update_baseline,
+                    "Write the baselines, and say what is different from the old ones");
+  command
+      ->add_option("--device", options->device, "auto: look for a CUDA device; none: as if there were none")
+      ->capture_default_str();
+  command->add_option("--workers", options->workers, "Worker processes (0: one per core)")
+      ->capture_default_str();
+  command->add_option("--out", options->out, "Directory for failing cases; empty writes none")
+      ->capture_default_str();
+  add_common_options(*command, options->common);
+  command->footer(
+      "\nExamples:\n  assay gate --init\n  assay gate --update-baseline\n  assay gate --json "
+      "gate-result.json");
+  command->callback([&registry, options] { registry.chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace assay::tools

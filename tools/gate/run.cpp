@@ -1,0 +1,262 @@
+#include "tools/gate/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "model/core/check.h"
+#include "properties/campaign/selftest.h"
+#include "properties/kernels/registry.h"
+#include "tools/commands/command.h"
+#include "tools/commands/kernel_options.h"
+#include "tools/gate/resources.h"
+#include "tools/gate/schedule_check.h"
+#include "tools/gate/tool_output.h"
+
+namespace assay::tools::gate {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kSchedulesName = "schedules";  // its baseline's file
+
+std::optional<std::string> text_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return std::nullopt;
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// Writes a baseline and notes what is different; nothing when it is the same.
+void write_baseline(const RunOptions& options, const std::string& name, const Baseline& now, GateRun& run) {
+  const std::string path = baseline_path(options, name);
+  const std::vector<std::string> list = differences(read_baseline(options, name), now);
+  if (list.empty() && fs::exists(path)) return;
+  std::error_code error;
+  fs::create_directories(fs::path(path).parent_path(), error);
+  write_text(path, "--update-baseline", baseline_text(name, now));
+  run.baseline_notes.push_back(path + ":");
+  for (const std::string& line : list) run.baseline_notes.push_back("  " + line);
+}
+
+void run_selftest_smoke(const RunOptions& options, GateRun& run, const Say& say) {
+  const SelftestPlan& plan = options.config.selftest;
+  if (plan.mutants.empty()) return;
+  properties::SelftestOptions selftest;
+  selftest.worker = [](const std::string& kernel) {
+    KernelOptions asked;
+    asked.kernel = kernel;
+    return worker_command(asked);
+  };
+  selftest.cases = plan.cases;
+  selftest.seconds = plan.seconds;
+  selftest.workers = options.workers;
+  selftest.shrink.tries = 0;
+  selftest.only = plan.mutants;
+  for (const std::string& name : plan.mutants)
+    if (std::none_of(properties::kernel_mutants().begin(), properties::kernel_mutants().end(),
+                     [&](const properties::KernelMutant& mutant) { return name == mutant.name; }))
+      throw InputError(options.config_path + ".selftest.mutants", "names of mutants, such as K5a", name);
+  Finding finding;
+  finding.check = "selftest";
+  std::int64_t killed = 0, cases = 0;
+  std::string survivors;
+  for (const properties::MutantVerdict& verdict :
+       run_selftest(selftest, [&](const properties::MutantVerdict& seen) {
+         say("selftest: " + seen.name);
+         return !interrupted;
+       })) {
+    killed += verdict.killed;
+    cases += verdict.cases;
+    finding.seconds += verdict.seconds;
+    if (!verdict.killed) survivors += fmt::format("; {} lives: {}", verdict.name, verdict.fault);
+  }
+  finding.text = fmt::format("{} of {} planted faults found in {} cases{}", killed, plan.mutants.size(),
+                             cases, survivors);
+  if (!survivors.empty())
+    finding.outcome = Outcome::kMutantLives;
+  else if (killed < static_cast<std::int64_t>(plan.mutants.size()))
+    finding.outcome = Outcome::kUndecided;
+  finding.continue_with = survivors.empty() ? "" : "assay selftest";
+  run.findings.push_back(std::move(finding));
+}
+
+void run_schedules(const RunOptions& options, GateRun& run) {
+  const SchedulePlan& plan = options.config.schedules;
+  if (plan.planners.empty()) return;
+  const std::optional<Baseline> baseline = read_baseline(options, kSchedulesName);
+  Baseline now;
+  bool whole = true;
+  for (const std::string& name : plan.planners) {
+    const ScheduleVerdict verdict = check_planner(planner_named(name), plan.batches, 1);
+    Finding finding;
+    finding.check = "schedule " + name;
+    const double balance = rounded_up(verdict.balance);
+    finding.text = fmt::format("{} batches, {} pieces, every unit once; makespan {} x ideal", verdict.batches,
+                               verdict.pieces, balance);
+    if (!verdict.fault.empty()) {
+      finding.outcome = Outcome::kWrong;
+      finding.text = verdict.fault;
+      whole = false;
+    } else {
+      now.balance[name] = balance;
+      const auto before = baseline ? baseline->balance.find(name) : decltype(now.balance.end()){};
+      const bool known = baseline && before != baseline->balance.end();
+      if (options.update_baseline) {
+        finding.text += ", becomes the baseline";
+      } else if (!known) {
+        finding.outcome = Outcome::kUndecided;
+        finding.text += fmt::format(", and no baseline in {}", baseline_path(options, kSchedulesName));
+        finding.continue_with = "assay gate --update-baseline";
+      } else if (balance > before->second * (1 + plan.worse_balance)) {
+        finding.outcome = Outcome::kRegression;
+        finding.severity = balance / before->second;
+        finding.text += fmt::format(", baseline {}", before->second);
+      }
+    }
+    run.findings.push_back(std::move(finding));
+  }
+  if (options.update_baseline && whole) write_baseline(options, kSchedulesName, now, run);
+}
+
+}  // namespace
+
+std::string path_in(const RunOptions& options, const std::string& path) {
+  return (fs::path(options.root) / path).lexically_normal().string();
+}
+
+std::string kernel_in(const RunOptions& options, const std::string& kernel) {
+  if (properties::is_python(kernel) || properties::is_plugin(kernel)) {
+    const std::string path = path_in(options, kernel);
+    return path.find('/') == std::string::npos ? "./" + path : path;
+  }
+  return kernel;
+}
+
+std::string baseline_path(const RunOptions& options, const std::string& name) {
+  return path_in(options, options.config.baselines + "/" + name + ".json");
+}
+
+std::optional<Baseline> read_baseline(const RunOptions& options, const std::string& name) {
+  const std::string path = baseline_path(options, name);
+  const std::optional<std::string> text = text_of(path);
+  if (!text) return std::nullopt;
+  return parse_baseline(*text, path);
+}
+
+void run_whole_checks(const RunOptions& options, GateRun& run, const Say& say) {
+  run_selftest_smoke(options, run, say);
+  if (exit_code_of(run.findings) == kMutantSurvived) return;
+  say("schedules");
+  run_schedules(options, run);
+}
+
+void run_resource_checks(const RunOptions& options, const GatedKernel& kernel,
+                         const std::optional<Baseline>& baseline, KernelReport& report, GateRun& run) {
+  const ResourceLimits& limits = kernel.resources;
+  if (limits.report.empty() && limits.binary.empty()) return;
+  Finding finding;
+  finding.kernel = kernel.name;
+  finding.check = "resources";
+  finding.file = kernel.sources.empty() ? "" : kernel.sources.front();
+  try {
+    if (!limits.report.empty()) {
+      const std::string path = path_in(options, limits.report);
+      const std::optional<std::string> text = text_of(path);
+      if (!text) throw EnvironmentError(path, "the compiler's report (nvcc -Xptxas -v)", "no such file");
+      report.resources = parse_resources(*text, path);
+    }
+    if (!limits.binary.empty()) {
+      const std::string path = path_in(options, limits.binary);
+      if (!fs::exists(path))
+        throw EnvironmentError(path, "a cubin, shared object or program", "no such file");
+      if (limits.report.empty())
+        report.resources =
+            parse_resources(tool_output({"cuobjdump", "--dump-resource-usage", path}).text_or_throw(), path);
+      // With a report the mix is an extra, left out where the tool is not installed.
+      const ToolOutput sass = tool_output({"cuobjdump", "-sass", path});
+      if (sass.exit_code == 0)
+        add_instructions(sass.text, report.resources);
+      else
+        finding.text = "no instruction mix (" + sass.why + "); ";
+    }
+    std::int64_t registers = 0, spilt = 0;
+    for (const auto& [name, entry] : report.resources) {
+      registers = std::max(registers, entry.registers);
+      spilt += entry.spill_store_bytes + entry.spill_load_bytes;
+    }
+    finding.text += fmt::format("{} entry functions, at most {} registers, {} bytes spilt",
+                                report.resources.size(), registers, spilt);
+    if (options.update_baseline) {
+      finding.text += ", becomes the baseline";
+    } else if (!baseline || baseline->resources.empty()) {
+      finding.outcome = Outcome::kUndecided;
+      finding.text +=
+          fmt::format(", and no baseline in {} to compare with", baseline_path(options, kernel.name));
+      finding.continue_with = "assay gate --update-baseline";
+    } else {
+      for (const Excess& excess : resource_excesses(report.resources, baseline->resources, limits)) {
+        finding.outcome = Outcome::kRegression;
+        finding.severity = std::max(finding.severity, excess.excess);
+        finding.text += "; " + excess.text;
+      }
+    }
+  } catch (const Error& error) {
+    finding.outcome = Outcome::kBroken;
+    finding.text = error.what();
+  }
+  run.findings.push_back(std::move(finding));
+}
+
+GateRun run_gate(const RunOptions& options, const Say& say) {
+  GateRun run;
+  for (const std::string& name : options.only)
+    if (std::none_of(options.config.kernels.begin(), options.config.kernels.end(),
+                     [&](const GatedKernel& kernel) { return kernel.name == name; }))
+      throw InputError("--only", "names of kernels in " + options.config_path, name);
+  if (options.only.empty()) run_whole_checks(options, run, say);
+  if (exit_code_of(run.findings) == kMutantSurvived) return run;
+  for (const GatedKernel& kernel : options.config.kernels) {
+    const bool chosen = options.only.empty() || std::find(options.only.begin(), options.only.end(),
+                                                          kernel.name) != options.only.end();
+    if (!chosen || interrupted) continue;
+    KernelReport report;
+    report.name = kernel.name;
+    bool right = false;
+    const std::optional<Baseline> before = read_baseline(options, kernel.name);
+    if (!kernel.on_device || options.device.present) {
+      right = run_kernel_checks(options, kernel, report, run, say);
+    } else {
+      Finding finding;
+      finding.kernel = kernel.name;
+      finding.check = "device";
+      finding.outcome = Outcome::kBroken;
+      finding.text = "needs a CUDA device: " + options.device.why;
+      run.findings.push_back(std::move(finding));
+    }
+    run_resource_checks(options, kernel, before, report, run);
+    if (options.update_baseline && right) {
+      Baseline now = before.value_or(Baseline{});
+      now.headroom = report.headroom;
+      if (!report.resources.empty()) now.resources = report.resources;
+      write_baseline(options, kernel.name, now, run);
+    } else if (options.update_baseline) {
+      run.baseline_notes.push_back(kernel.name + ": left as it was; only a right result becomes a baseline");
+    }
+    run.kernels.push_back(std::move(report));
+  }
+  if (interrupted) {
+    run.interrupted = true;
+    Finding finding;
+    finding.check = "complete";
+    finding.outcome = Outcome::kUndecided;
+    finding.text = "interrupted: what is missing was not checked";
+    run.findings.push_back(std::move(finding));
+  }
+  return run;
+}
+
+}  // namespace assay::tools::gate
