@@ -1,24 +1,19 @@
 #include "tools/bench/bench_run.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 
 #include "model/core/check.h"
+#include "tools/bench/ceilings.h"
 
 namespace assay::tools {
 namespace {
 
-// Twice the last-level cache, read and written through before a cold run.
+// Other bytes, read and written through before a cold run on the CPU.
 class CacheFlush {
  public:
-  explicit CacheFlush(bool enabled) {
-    if (!enabled) return;
-    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    bytes_.resize(static_cast<std::size_t>(std::max(2 * cache, 64L << 20)));
-  }
   void operator()() {
+    if (bytes_.empty()) bytes_.resize(static_cast<std::size_t>(flush_bytes()));
     for (std::size_t i = 0; i < bytes_.size(); i += 64) bytes_[i] = static_cast<char>(bytes_[i] + 1);
   }
 
@@ -37,6 +32,7 @@ BenchSide side_of(const TimedKernel& timed, std::vector<double> seconds) {
   side.plan_seconds = timed.plan_seconds();
   side.judgement = timed.judgement();
   side.judged_results = timed.judged_results();
+  side.wrong_results = timed.wrong_results();
   side.unjudged_results = timed.unjudged_results();
   side.timed_runs = timed.timed_runs();
   return side;
@@ -63,11 +59,11 @@ BenchResult bench_shape(const BenchShape& shape, const assay_kernel& kernel, con
   BenchResult result;
   result.shape = shape;
   result.work = work_of(shape);
-  CallMemory memory(shape);
+  CallMemory memory(shape, kernel.device == ASSAY_DEVICE_CUDA);
   memory.fill(options.seed);
-  TimedKernel a(kernel, memory, options.clock);
+  TimedKernel a(kernel, memory, options.clock, options.watch);
   std::optional<TimedKernel> b;
-  if (against != nullptr) b.emplace(*against, memory, options.clock);
+  if (against != nullptr) b.emplace(*against, memory, options.clock, options.watch);
   result.a.unsupported = !a.plan();
   if (b) {
     result.b.emplace();
@@ -75,7 +71,10 @@ BenchResult bench_shape(const BenchShape& shape, const assay_kernel& kernel, con
   }
   if (result.a.unsupported || (result.b && result.b->unsupported)) return result;
 
-  CacheFlush flush(options.cold);
+  CacheFlush cpu_flush;
+  std::function<void()> flush;
+  if (options.cold && memory.mirror() != nullptr) flush = [&memory] { memory.mirror()->flush(); };
+  if (options.cold && memory.mirror() == nullptr) flush = [&cpu_flush] { cpu_flush(); };
   result.launches = options.cold ? 1 : a.launches_for(options.run_seconds);
   const auto begin = std::chrono::steady_clock::now();
   const auto spent = [&] {
@@ -83,8 +82,7 @@ BenchResult bench_shape(const BenchShape& shape, const assay_kernel& kernel, con
            options.budget_seconds;
   };
   const auto timed = [&](TimedKernel& side) {
-    flush();
-    return side.run(result.launches) / static_cast<double>(result.launches);
+    return side.run(result.launches, flush) / static_cast<double>(result.launches);
   };
   std::vector<double> seconds_a, seconds_b;
   if (b && !identical) {

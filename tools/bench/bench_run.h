@@ -23,9 +23,10 @@ struct BenchOptions {
   double threshold = 0.02;    // ln ratio
   // Several shapes are several chances to be called slower by accident: 1 - 0.05 / shapes (Bonferroni).
   double confidence = 0.95;
-  std::int32_t most_pairs = 400;
+  std::int32_t most_pairs = 1600;
   std::int32_t most_runs = 200;  // of a kernel that is not compared
   std::uint64_t seed = 1;
+  KernelWatch* watch = nullptr;  // told when a kernel is entered and left
 };
 inline constexpr std::int32_t kLeastRuns = 11;
 
@@ -34,7 +35,7 @@ struct BenchSide {
   std::vector<double> seconds;  // per launch, one per timed run
   double plan_seconds = 0;
   properties::Judgement judgement;
-  std::int64_t judged_results = 0, unjudged_results = 0, timed_runs = 0;
+  std::int64_t judged_results = 0, wrong_results = 0, unjudged_results = 0, timed_runs = 0;
   [[nodiscard]] double median() const;
   [[nodiscard]] double least() const;
   // Half the distance between the quartiles, over the median.

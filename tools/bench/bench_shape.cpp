@@ -43,7 +43,7 @@ const std::vector<Key>& keys_of(Operation operation) {
                                           {"H", &BenchShape::heads, 1, 1024},
                                           {"Hkv", &BenchShape::kv_heads, 1, 1024},
                                           {"D", &BenchShape::dims, 4, 1024},
-                                          {"next_n", &BenchShape::next_n, 1, 64},
+                                          {"next_n", &BenchShape::next_n, 1, 1 << 20},
                                           {"block", &BenchShape::block_tokens, 1, 1 << 16}};
   static const std::vector<Key> none;
   if (operation == Operation::kPagedAttention) return attention;
@@ -142,7 +142,7 @@ PagedAttentionParameters attention_of(const BenchShape& s) {
   p.q_row_stride = p.out_row_stride = std::int64_t{s.heads} * s.dims;
   p.lse_stride = s.heads;
   p.causal = true;
-  p.softmax_scale = 1 / std::sqrt(static_cast<double>(s.dims));
+  p.softmax_scale = 1 / std::sqrt(static_cast<float>(s.dims));  // an fp32 number, as kernels take it
   return p;
 }
 
@@ -221,20 +221,82 @@ std::string text_of(const BenchShape& shape) {
   return text;
 }
 
-std::vector<BenchShape> default_shapes(Operation operation) {
-  std::vector<const char*> texts;
-  if (operation == Operation::kPagedMqaLogits)
-    texts = {"paged-mqa-logits,B=1,ctx=256", "paged-mqa-logits,B=4,ctx=512",
-             "paged-mqa-logits,B=2,ctx=512,H=64,D=128,next_n=2"};
-  if (operation == Operation::kMqaLogits)
-    texts = {"mqa-logits,M=4,ctx=128", "mqa-logits,M=16,ctx=256", "mqa-logits,M=8,ctx=256,H=64,D=128"};
-  if (operation == Operation::kPagedAttention)
-    texts = {"paged-attention,B=1,ctx=256", "paged-attention,B=4,ctx=512",
-             "paged-attention,B=2,ctx=256,H=16,Hkv=16,D=128,next_n=2"};
-  if (operation == Operation::kScheduleMetadata)
-    texts = {"schedule-metadata,B=32", "schedule-metadata,B=256", "schedule-metadata,B=4096"};
+const std::vector<NamedShape>& named_shapes() {
+  static const std::vector<NamedShape> shapes{
+      {"small", "paged-mqa-logits,B=1,ctx=256", false},
+      {"medium", "paged-mqa-logits,B=4,ctx=512", false},
+      {"wide", "paged-mqa-logits,B=2,ctx=512,H=64,D=128,next_n=2", false},
+      {"small", "mqa-logits,M=4,ctx=128", false},
+      {"medium", "mqa-logits,M=16,ctx=256", false},
+      {"wide", "mqa-logits,M=8,ctx=256,H=64,D=128", false},
+      {"small", "paged-attention,B=1,ctx=256", false},
+      {"medium", "paged-attention,B=4,ctx=512", false},
+      {"wide", "paged-attention,B=2,ctx=256,H=16,Hkv=16,D=128,next_n=2", false},
+      {"prefill", "paged-attention,B=1,ctx=128,next_n=128", false},
+      {"small", "schedule-metadata,B=32", false},
+      {"medium", "schedule-metadata,B=256", false},
+      {"wide", "schedule-metadata,B=4096", false},
+      {"decode-1x8k", "paged-mqa-logits,B=1,ctx=8192,H=64,D=128", true},
+      {"decode-16x8k", "paged-mqa-logits,B=16,ctx=8192,H=64,D=128", true},
+      {"decode-64x8k", "paged-mqa-logits,B=64,ctx=8192,H=64,D=128", true},
+      {"prefill-256x4k", "mqa-logits,M=256,ctx=4096,H=64,D=128", true},
+      {"decode-1x8k", "paged-attention,B=1,ctx=8192,H=64,Hkv=8,D=128", true},
+      {"decode-4x8k", "paged-attention,B=4,ctx=8192,H=64,Hkv=8,D=128", true},
+      {"prefill-1k", "paged-attention,B=1,ctx=1024,H=16,Hkv=4,D=128,next_n=1024", true},
+      {"medium", "schedule-metadata,B=256", true},
+      {"wide", "schedule-metadata,B=4096", true},
+  };
+  return shapes;
+}
+
+std::vector<BenchShape> default_shapes(Operation operation, bool on_device) {
   std::vector<BenchShape> shapes;
-  for (const char* text : texts) shapes.push_back(shape_from_text(text, "default shape"));
+  for (const NamedShape& named : named_shapes()) {
+    BenchShape shape = shape_from_text(named.text, "named shape");
+    if (shape.operation == operation && named.for_devices == on_device) shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+std::vector<BenchShape> shapes_from_words(const std::vector<std::string>& words,
+                                          const std::vector<Operation>& operations, bool on_device) {
+  std::vector<BenchShape> shapes;
+  const auto wanted = [&](Operation operation) {
+    return std::find(operations.begin(), operations.end(), operation) != operations.end();
+  };
+  const auto add = [&](const BenchShape& shape) {
+    if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
+  };
+  for (const std::string& word : words) {
+    if (word.find('=') != std::string::npos) {
+      const BenchShape shape = shape_from_text(word, "--shapes");
+      if (!wanted(shape.operation))
+        throw InputError("--shapes", "a shape of an operation that is timed here", word);
+      add(shape);
+      continue;
+    }
+    for (std::size_t begin = 0; begin <= word.size();) {
+      const std::size_t end = std::min(word.find(',', begin), word.size());
+      const std::string name = word.substr(begin, end - begin);
+      begin = end + 1;
+      bool known = name == "default";
+      if (known)
+        for (const Operation operation : operations)
+          for (const BenchShape& shape : default_shapes(operation, on_device)) add(shape);
+      for (const NamedShape& named : named_shapes()) {
+        if (name != named.name) continue;
+        known = true;
+        const BenchShape shape = shape_from_text(named.text, "named shape");
+        if (wanted(shape.operation) && (on_device || !named.for_devices)) add(shape);
+      }
+      if (!known)
+        throw InputError("--shapes",
+                         "default, a name (assay bench --list) or a shape such as " +
+                             std::string(named_shapes().front().text),
+                         name.empty() ? "nothing" : name);
+    }
+  }
+  if (shapes.empty()) throw InputError("--shapes", "a shape of the kernel's operations", "none");
   return shapes;
 }
 
@@ -258,6 +320,9 @@ properties::KernelCase case_of(const BenchShape& shape, std::uint64_t seed) {
 
 BenchWork work_of(const BenchShape& s) {
   BenchWork work;
+  work.query_tokens = s.operation == Operation::kScheduleMetadata ? 0
+                      : s.operation == Operation::kMqaLogits      ? s.queries
+                                                                  : std::int64_t{s.batch} * s.next_n;
   const std::int64_t row = std::int64_t{s.heads} * s.dims;
   if (s.operation == Operation::kPagedMqaLogits) {
     std::int64_t logits = 0;

@@ -1,4 +1,4 @@
-// The shapes that `assay bench` times, as one word a person can type and a machine can key on:
+// The shapes that `assay bench` times, as one word that a person can type and a machine can key on:
 //
 //   paged-mqa-logits,B=4,ctx=1024,H=32,D=64,next_n=1,block=64,out=fp32
 //   mqa-logits,M=32,ctx=512,H=32,D=64,out=fp32
@@ -34,8 +34,23 @@ struct BenchShape {
 [[nodiscard]] BenchShape shape_from_text(const std::string& text, const std::string& place);
 [[nodiscard]] std::string text_of(const BenchShape& shape);
 
-// Three sizes per operation, small enough for a CPU kernel. Empty: the operation cannot be timed.
-[[nodiscard]] std::vector<BenchShape> default_shapes(properties::Operation operation);
+// Shapes with a name; operations share names. Those for devices take a CPU kernel minutes, and are as large as
+// judging them on the CPU allows.
+struct NamedShape {
+  const char* name;
+  const char* text;
+  bool for_devices;
+};
+[[nodiscard]] const std::vector<NamedShape>& named_shapes();
+
+// The named shapes of an operation for this kind of machine. Empty: the operation cannot be timed.
+[[nodiscard]] std::vector<BenchShape> default_shapes(properties::Operation operation, bool on_device = false);
+
+// Words: "default", names (commas between them), or texts of shapes; of the given operations only. InputError
+// for a word that means nothing, or no shape of these operations.
+[[nodiscard]] std::vector<BenchShape> shapes_from_words(const std::vector<std::string>& words,
+                                                        const std::vector<properties::Operation>& operations,
+                                                        bool on_device);
 
 // Gaussian contents, shuffled block ids, no gaps. The seed changes values only.
 [[nodiscard]] properties::KernelCase case_of(const BenchShape& shape, std::uint64_t seed);
@@ -43,6 +58,7 @@ struct BenchShape {
 struct BenchWork {
   std::int64_t live_bytes = 0;
   double operations = 0;
+  std::int64_t query_tokens = 0;  // rows of queries: what a user calls tokens per second; 0: there are none
 };
 [[nodiscard]] BenchWork work_of(const BenchShape& shape);
 

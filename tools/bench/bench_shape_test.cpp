@@ -13,7 +13,7 @@ TEST(BenchShape, ItsTextReadsBackAsTheSameShape) {
   for (const Operation operation : {Operation::kPagedMqaLogits, Operation::kMqaLogits,
                                     Operation::kPagedAttention, Operation::kScheduleMetadata}) {
     const std::vector<BenchShape> shapes = default_shapes(operation);
-    EXPECT_EQ(shapes.size(), 3u);
+    EXPECT_GE(shapes.size(), 3u);
     for (const BenchShape& shape : shapes) EXPECT_EQ(shape_from_text(text_of(shape), "test"), shape);
   }
   const BenchShape shape = shape_from_text("paged-mqa-logits,ctx=300,out=bf16,block=16,next_n=3", "test");
@@ -30,6 +30,20 @@ TEST(BenchShape, AWordThatItDoesNotKnowIsRefusedWithTheListOfThoseItKnows) {
   } catch (const InputError& error) {
     EXPECT_STREQ(error.what(), "--shape: expected keys of mqa-logits: M, ctx, H, D, out, got B=3");
   }
+}
+
+TEST(BenchShape, WordsNameShapesOfTheWantedOperationsOnly) {
+  const std::vector<Operation> logits{Operation::kMqaLogits},
+      both{Operation::kMqaLogits, Operation::kPagedAttention};
+  EXPECT_EQ(shapes_from_words({"default"}, logits, false), default_shapes(Operation::kMqaLogits));
+  EXPECT_EQ(shapes_from_words({"small,wide"}, logits, false).size(), 2u);
+  EXPECT_EQ(shapes_from_words({"small", "default"}, both, false).size(), 7u) << "a shape is timed once";
+  EXPECT_EQ(shapes_from_words({"prefill"}, both, false).size(), 1u);
+  EXPECT_EQ(shapes_from_words({"mqa-logits,M=3", "small"}, logits, false).front().queries, 3);
+  for (const char* word : {"", "huge", "small,", "paged-attention,B=1", "prefill"})
+    EXPECT_THROW((void)shapes_from_words({word}, logits, false), InputError) << word;
+  EXPECT_THROW((void)shapes_from_words({"decode-1x8k"}, both, false), InputError) << "only for devices";
+  EXPECT_EQ(shapes_from_words({"decode-1x8k"}, both, true).size(), 1u);
 }
 
 // The slow twin: count logits one by one through the case's own limits.
@@ -61,6 +75,11 @@ TEST(BenchShape, AttentionCountsWhatItsQueriesSee) {
   // q and out in bf16, lse; keys and values of 2 heads in bf16; two tables; contexts and prefix sums.
   EXPECT_EQ(work_of(shape).live_bytes,
             6 * 4 * 16 * 4 + 6 * 4 * 4 + 60 * 2 * 16 * 2 * 2 + 2 * 4 * 4 + 2 * 4 + 3 * 4);
+}
+
+TEST(BenchShape, EveryNamedShapeIsAValidCase) {
+  for (const NamedShape& named : named_shapes())
+    EXPECT_NO_THROW((void)case_of(shape_from_text(named.text, "test"), 1)) << named.text;
 }
 
 TEST(BenchShape, ASeedChangesValuesOnly) {

@@ -170,7 +170,8 @@ Comparison compare_paired(const TimedRun& run, const ComparisonPlan& plan,
     const bool settled =
         result.verdict != SpeedVerdict::kInconclusive && result.verdict != SpeedVerdict::kUnstable;
     if (settled || bought >= plan.most_pairs || stopped()) return result;
-    const std::int32_t more = std::min(plan.more_pairs, plan.most_pairs - bought);
+    // Ever longer steps: a look costs the square of the pairs.
+    const std::int32_t more = std::min(std::max(plan.more_pairs, bought / 2), plan.most_pairs - bought);
     buy(more);
     bought += more;
   }

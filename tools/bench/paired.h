@@ -50,7 +50,7 @@ enum class SpeedVerdict : std::uint8_t { kFaster, kSlower, kEqual, kInconclusive
 struct ComparisonPlan {
   double threshold = 0.02;        // ln ratio; 2 %
   std::int32_t first_pairs = 10;  // before the first look
-  std::int32_t more_pairs = 10;   // bought at every further look
+  std::int32_t more_pairs = 10;   // bought at every further look, or half of what there is if that is more
   std::int32_t most_pairs = 50;
   double confidence = 0.95;  // of the A/B interval
 };

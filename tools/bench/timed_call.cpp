@@ -24,9 +24,25 @@ double now(BenchClock clock) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
+// While it lives, a kernel is running.
+class Inside {
+ public:
+  explicit Inside(KernelWatch* watch) : watch_(watch) {
+    if (watch_ != nullptr) watch_->enter();
+  }
+  ~Inside() {
+    if (watch_ != nullptr) watch_->leave();
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+ private:
+  KernelWatch* watch_;
+};
+
 }  // namespace
 
-CallMemory::CallMemory(const BenchShape& shape)
+CallMemory::CallMemory(const BenchShape& shape, bool on_device)
     : shape_(shape), operands_(operands_of(case_of(shape, 1))), data_(operands_.tensors.size()) {
   // Every tensor begins at a page; pages are touched here, not in the first timed run.
   for (std::size_t i = 0; i < operands_.tensors.size(); ++i) {
@@ -55,6 +71,7 @@ CallMemory::CallMemory(const BenchShape& shape)
   call_.outputs = tensors_.data() + operands_.inputs();
   call_.ints = operands_.ints.data();
   call_.reals = operands_.reals.data();
+  if (on_device) mirror_ = std::make_unique<DeviceMirror>(call_, operands_);
   fill(1);
 }
 
@@ -68,6 +85,7 @@ void CallMemory::fill(std::uint64_t seed) {
   contents_ = make_contents(case_, operands_);
   contents_->fill_inputs(Poison::kFirst, data_);
   judge_ = make_judge(case_, operands_);
+  if (mirror_) mirror_->upload_inputs();
   poison_outputs();
 }
 
@@ -85,27 +103,38 @@ Judgement CallMemory::judge(const properties::Claims& claims) const {
   return judge_->judge(data_, claims, Poison::kFirst);
 }
 
-TimedKernel::TimedKernel(const assay_kernel& kernel, CallMemory& memory, BenchClock clock)
+TimedKernel::TimedKernel(const assay_kernel& kernel, CallMemory& memory, BenchClock clock, KernelWatch* watch)
     : kernel_(kernel),
       memory_(memory),
       clock_(clock),
+      watch_(watch),
       claims_(properties::parse_claims(kernel.claims == nullptr ? "" : kernel.claims, "claims")),
-      call_(memory.call()) {
-  if (kernel.device != ASSAY_DEVICE_CPU)
-    throw InputError("bench", "a kernel on the CPU", "one on a CUDA device");
+      call_(memory.mirror() == nullptr ? memory.call() : memory.mirror()->call()) {
+  const bool on_device = memory.mirror() != nullptr;
+  if (kernel.device != (on_device ? ASSAY_DEVICE_CUDA : ASSAY_DEVICE_CPU))
+    throw InputError("bench", on_device ? "a kernel on a CUDA device" : "a kernel on the CPU", "another one");
   if (kernel.op != call_.op) throw InputError("bench", "a kernel of the shape's operation", "another one");
 }
 
 bool TimedKernel::plan() {
+  DeviceMirror* mirror = memory_.mirror();
+  const Inside inside(watch_);
   const double begin = now(clock_);
   const std::uint64_t bytes = kernel_.workspace == nullptr ? 0 : kernel_.workspace(&call_);
-  workspace_.assign(bytes + kWorkspaceSlack, std::byte{0xff});
-  const auto address = reinterpret_cast<std::uintptr_t>(workspace_.data());
-  call_.workspace = bytes == 0 ? nullptr : workspace_.data() + (kWorkspaceSlack - address % kWorkspaceSlack);
+  if (mirror != nullptr) {
+    call_.workspace = mirror->workspace(bytes);
+  } else {
+    workspace_.assign(bytes + kWorkspaceSlack, std::byte{0xff});
+    const auto address = reinterpret_cast<std::uintptr_t>(workspace_.data());
+    call_.workspace =
+        bytes == 0 ? nullptr : workspace_.data() + (kWorkspaceSlack - address % kWorkspaceSlack);
+  }
   call_.workspace_bytes = bytes;
   int status = kernel_.plan == nullptr ? ASSAY_OK : kernel_.plan(&call_);
   plan_seconds_ = now(clock_) - begin;
+  if (mirror != nullptr) mirror->upload_outputs();
   if (status == ASSAY_OK) status = kernel_.run(&call_);
+  if (mirror != nullptr) mirror->download_outputs();  // waits
   if (status == ASSAY_UNSUPPORTED) return false;
   if (status != ASSAY_OK)
     throw InputError("bench", "a kernel that runs",
@@ -113,22 +142,38 @@ bool TimedKernel::plan() {
   return true;
 }
 
-double TimedKernel::launch(std::int64_t launches) {
+double TimedKernel::launch(std::int64_t launches, const std::function<void()>& flush) {
+  DeviceMirror* mirror = memory_.mirror();
   memory_.poison_outputs();
-  const double begin = now(clock_);
+  if (mirror != nullptr) mirror->upload_outputs();
+  if (flush) flush();
   int status = ASSAY_OK;
-  for (std::int64_t i = 0; i < launches; ++i) status |= kernel_.run(&call_);
-  const double seconds = now(clock_) - begin;
+  const auto all = [&] {
+    for (std::int64_t i = 0; i < launches; ++i) status |= kernel_.run(&call_);
+  };
+  double seconds = 0;
+  {
+    const Inside inside(watch_);
+    if (mirror != nullptr) {
+      seconds = mirror->seconds_of(all);
+    } else {
+      const double begin = now(clock_);
+      all();
+      seconds = now(clock_) - begin;
+    }
+  }
+  if (mirror != nullptr) mirror->download_outputs();
   if (status != ASSAY_OK) {
     judgement_.status = Status::kRuntimeError;
     judgement_.text = "run() stopped returning ASSAY_OK while it was timed";
+    ++wrong_;
   }
   return std::max(seconds, 1e-9);
 }
 
 std::int64_t TimedKernel::launches_for(double seconds) {
   std::int64_t launches = 1;
-  for (double taken = launch(1); taken < seconds && launches < 1 << 24; taken = launch(launches))
+  for (double taken = launch(1, {}); taken < seconds && launches < 1 << 24; taken = launch(launches, {}))
     launches = taken * 8 < seconds
                    ? launches * 4
                    : std::max(launches + 1, static_cast<std::int64_t>(static_cast<double>(launches) *
@@ -136,8 +181,8 @@ std::int64_t TimedKernel::launches_for(double seconds) {
   return launches;
 }
 
-double TimedKernel::run(std::int64_t launches) {
-  const double seconds = launch(launches);
+double TimedKernel::run(std::int64_t launches, const std::function<void()>& flush) {
+  const double seconds = launch(launches, flush);
   ++runs_;
   look_at_outputs();
   return seconds;
@@ -151,6 +196,7 @@ void TimedKernel::look_at_outputs() {
   }
   Judgement judgement = memory_.judge(claims_);
   ++judged_;
+  if (is_failure(judgement.status)) ++wrong_;
   judgement.headroom = std::max(judgement.headroom, judgement_.headroom);
   judgement.elements += judgement_.elements;
   judgement.twin_elements += judgement_.twin_elements;

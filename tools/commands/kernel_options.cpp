@@ -90,8 +90,11 @@ ProgressLine::ProgressLine(bool enabled)
       shown_(begin_),
       enabled_(enabled && isatty(STDERR_FILENO) != 0) {}
 
-ProgressLine::~ProgressLine() {
+ProgressLine::~ProgressLine() { hide(); }
+
+void ProgressLine::hide() {
   if (visible_) std::fputs("\r\x1b[K", stderr);
+  visible_ = false;
 }
 
 double ProgressLine::seconds() const {

@@ -38,6 +38,7 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
   [[nodiscard]] bool due();
   void show(const std::string& text);
+  void hide();  // until it is shown again
   [[nodiscard]] double seconds() const;
 
  private:

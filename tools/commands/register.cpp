@@ -4,6 +4,7 @@
 
 namespace assay::tools {
 
+void register_bench(Registry& registry);
 void register_calibrate(Registry& registry);
 void register_fuzz(Registry& registry);
 void register_gate(Registry& registry);
@@ -26,6 +27,7 @@ void register_all(Registry& registry) {
   register_shrink(registry);
   register_selftest(registry);
   register_gate(registry);
+  register_bench(registry);
   register_kernels(registry);
   register_report(registry);
   register_schedule(registry);

@@ -1,0 +1,58 @@
+#!/bin/sh
+# assay bench on plug-ins whose relation is known: 5 % slower, the same file, the same work in another file, wrong,
+# crashing, hanging, interrupted.     bench_test.sh ASSAY PLUGIN_DIR
+set -u
+assay=$1 plugins=$2
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work" || exit 1
+bad=0
+complain() { echo "WRONG: $*"; cat out; bad=1; }
+# codes (one of them), a word that must appear, command...
+expect() {
+  codes=$1 word=$2; shift 2
+  "$@" >out 2>&1; got=$?
+  case " $codes " in *" $got "*) ;; *) complain "$* gave $got, expected $codes"; return ;; esac
+  grep -q -e "$word" out || complain "$* does not say \"$word\""
+}
+# CPU time and short runs: this machine has other things to do, too.
+bench() { "$assay" bench --clock cpu --shapes mqa-logits,M=2,ctx=128,H=8,D=64 --kernel "$@"; }
+
+# 5 % more work. On a machine too busy to see it, a larger budget must.
+for budget in 5 20 60; do
+  bench "$plugins/slower.so" --baseline "$plugins/plain.so" --budget $budget --json slower.json >out 2>&1; got=$?
+  [ $got -eq 4 ] || break
+done
+[ $got -eq 3 ] || complain "5 % slower gave $got, expected 3"
+grep -q '"verdict": "SLOWER"' slower.json || complain "no SLOWER in the JSON"
+grep -q '"exit_code": 3' slower.json || complain "no exit code in the JSON"
+
+# Never slower than itself: as the same file, as a copy, as the same work in another file.
+expect 0 "UNCHANGED" bench "$plugins/plain.so" --baseline "$plugins/plain.so"
+cp "$plugins/plain.so" copy.so
+expect 0 "UNCHANGED" bench ./copy.so --baseline "$plugins/plain.so"
+for _ in 1 2 3; do
+  expect "0 4" "EQUAL\|INCONCLUSIVE\|UNSTABLE" bench "$plugins/relabelled.so" --baseline "$plugins/plain.so" --budget 3
+done
+
+# What was timed is verified; what ends the process is named, and the run goes on.
+expect 1 "WRONG" bench "$plugins/wrong.so" --budget 0
+expect 4 "INCONCLUSIVE: .*baseline: " bench "$plugins/plain.so" --baseline "$plugins/wrong.so" --budget 0
+expect 1 "SIGSEGV while it was timed" bench "$plugins/crash.so" --budget 0
+expect 1 "no answer from run() within 0.5 s" bench "$plugins/hang.so" --timeout 0.5 --budget 0
+expect "4 5" "CUDA\|DECLINED" bench "$plugins/on_device.so" --budget 0
+expect 2 "an operation that" bench "$plugins/plain.so" --baseline golden-rounded --op schedule-metadata
+expect 2 "more than 0" bench "$plugins/plain.so" --threshold 0
+expect 0 "decode-1x8k" "$assay" bench --list
+
+# Every built-in kernel on its smallest shapes; two operations side by side.
+expect 0 '"schema": "assay.bench/1"' "$assay" bench --kernel twin --shapes small --repeats 2 --json -
+expect 0 "tokens/s" "$assay" bench --kernel golden-rounded --prefill 32 --op paged-attention --cold --repeats 2
+
+# Ctrl-C: what there is, complete, and said to be partial.
+"$assay" bench --kernel "$plugins/relabelled.so" --baseline "$plugins/plain.so" --budget 60 --threshold 0.00001 \
+  --json partial.json >out 2>&1 &
+pid=$!
+sleep 2; kill -INT $pid; wait $pid; got=$?
+[ $got -eq 4 ] || [ $got -eq 3 ] || complain "an interrupted run gave $got"
+grep -q '"partial": true' partial.json || complain "an interrupted run does not say so"
+grep -q '"median_us"' partial.json || complain "an interrupted run lost what it had"
+exit $bad
