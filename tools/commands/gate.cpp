@@ -12,6 +12,7 @@
 #include "tools/commands/command.h"
 #include "tools/commands/kernel_options.h"
 #include "tools/gate/config.h"
+#include "tools/gate/reports.h"
 #include "tools/gate/run.h"
 #include "tools/terminal/bars.h"
 
@@ -29,6 +30,8 @@ struct Options {
   bool init = false, force = false, update_baseline = false;
   std::vector<std::string> only;
   std::string out = "assay-failures", device = "auto";
+  std::string junit, summary;
+  bool annotate = false;
   int workers = 0;
 };
 
@@ -51,6 +54,14 @@ void print_findings(const GateRun& run) {
     if (!finding.continue_with.empty()) fmt::print("  {:<15} {:<28} {}\n", "", "", finding.continue_with);
   }
   for (const std::string& note : run.baseline_notes) fmt::print("{}\n", note);
+}
+
+// A step summary is a file that other steps write to as well.
+void append_text(const std::string& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary | std::ios::app);
+  out << text;
+  out.close();
+  if (!out) throw EnvironmentError("--summary " + path, "a file that can be written", "a failed write");
 }
 
 int initialize(const Options& options) {
@@ -106,6 +117,12 @@ int run(const Options& options) {
     fmt::print("\n{} held, {} failed, {} without a verdict, {} not run here: exit code {}\n", tally.held,
                tally.failed, tally.errors, tally.not_run, code);
   }
+  if (!options.junit.empty()) write_text(options.junit, "--junit", junit_xml(run));
+  if (!options.summary.empty()) append_text(options.summary, markdown_summary(run, options.config));
+  if (options.annotate && options.common.json_path != "-")
+    for (const std::string& line : annotations(run, run_options.root, options.config))
+      fmt::print("{}\n", line);
+  write_json(options.common, gate_json(run, run_options));
   return code;
 }
 
@@ -123,6 +140,11 @@ void register_gate(Registry& registry) {
   command
       ->add_option("--device", options->device, "auto: look for a CUDA device; none: as if there were none")
       ->capture_default_str();
+  command->add_option("--junit", options->junit, "Write JUnit XML to FILE")->type_name("FILE");
+  command->add_option("--summary", options->summary, "Append Markdown to FILE, e.g. $GITHUB_STEP_SUMMARY")
+      ->type_name("FILE");
+  command->add_flag("--annotate", options->annotate,
+                    "Print at most ten GitHub annotations, worst first (also with --quiet)");
   command->add_option("--workers", options->workers, "Worker processes (0: one per core)")
       ->capture_default_str();
   command->add_option("--out", options->out, "Directory for failing cases; empty writes none")

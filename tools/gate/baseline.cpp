@@ -86,8 +86,8 @@ EntryResources entry_of(const Json& json, const std::string& place) {
         entry.instructions[name] = whole_number(count, place + ".instructions." + name);
       continue;
     }
-    const auto* figure = std::find_if(std::begin(kFigures), std::end(kFigures),
-                                      [&](const Figure& f) { return key == f.name; });
+    const Figure* figure = std::begin(kFigures);
+    while (figure != std::end(kFigures) && key != figure->name) ++figure;
     if (figure == std::end(kFigures))
       throw InputError(place, "a figure of an entry function", "\"" + key + "\"");
     entry.*(figure->value) = whole_number(value, place + "." + key);
