@@ -11,6 +11,7 @@
 #include "model/golden/tensor.h"
 #include "properties/engine/judge.h"
 #include "properties/engine/relations.h"
+#include "properties/workers/protocol.h"
 
 namespace assay::properties {
 namespace {
@@ -177,8 +178,10 @@ class CaseRun {
     } else if (reply.kind == ReplyKind::kDied && (fault.signal == SIGSEGV || fault.signal == SIGBUS) &&
                fault.address >= kNullPages && !fault.in_stack) {
       outcome.status = fault.is_write ? Status::kOobWrite : Status::kOobRead;
-      outcome.text = fmt::format("a {} at {:#x}, far from every tensor", fault.is_write ? "write" : "read",
-                                 fault.address);
+      outcome.text = fault.address == kNoAddress
+                         ? "an access at an address that no process can have"
+                         : fmt::format("a {} at {:#x}, far from every tensor",
+                                       fault.is_write ? "write" : "read", fault.address);
     } else {
       outcome.status = Status::kRuntimeError;
     }
@@ -280,9 +283,18 @@ Outcome relate(WorkerProcess& worker, const KernelCase& kernel_case, const Claim
       related->row_bytes == 0 ? logits_breach(kernel_case, first, related->second, second.written(), *related)
                               : rows_breach(second, first, related->row_begin * related->row_bytes);
   if (breach.empty()) return outcome;
-  // Wrong by itself says more than different.
+  // Wrong by itself says more than different, and never written more than wrong.
   const Judgement judgement = second.judge().judge(worker.tensors().data(), claims, Poison::kFirst);
-  if (judgement.status != Status::kPassed && left_out != Check::kGolden) {
+  const std::vector<std::byte> got = second.written();
+  std::string unwritten;
+  if (left_out != Check::kUnwritten && second.run(Poison::kSecond, true).status == Status::kPassed)
+    unwritten = second.first_unwritten(got, second.written());
+  if (!unwritten.empty()) {
+    outcome.status = Status::kUnwritten;
+    outcome.text = fmt::format("after {}: {} still holds what it held before the call",
+                               name_of(kernel_case.relation), unwritten);
+    outcome.relation_checked = false;
+  } else if (judgement.status != Status::kPassed && left_out != Check::kGolden) {
     outcome.status = judgement.status;
     outcome.text = fmt::format("after {}: {}", name_of(kernel_case.relation), judgement.text);
     outcome.relation_checked = false;

@@ -16,6 +16,17 @@ expect 0 "holds    every value within its bound" "$assay" verify --kernel "$buil
 expect 1 "INCORRECT_NUMERICAL" "$assay" verify --kernel "$built/example_mqa_logits_wrong.so" --cases 60 --out f
 expect 0 "0 failed" "$assay" verify --kernel "$built/example_schedule.so" --cases 300
 expect 0 "schedule-metadata  cpu   yes" "$assay" kernels "$built/example_schedule.so"
+if [ -f "$built/example_cuda_schedule.so" ]; then # compiled everywhere, run where a device is
+  expect 0 "schedule-metadata  cuda  yes" "$assay" kernels "$built/example_cuda_schedule.so"
+  expect 0 "paged-mqa-logits   cuda  no" "$assay" kernels "$built/example_cuda_launcher.so"
+  for example in cuda_schedule cuda_launcher; do
+    if [ -e /dev/nvidia0 ]; then
+      expect 0 "0 failed" "$assay" verify --kernel "$built/example_$example.so" --cases 200
+    else
+      expect 5 "a device" "$assay" verify --kernel "$built/example_$example.so" --cases 200
+    fi
+  done
+fi
 python=$source/logits.py
 expect 0 "0 failed" "$assay" fuzz --no-corpus --kernel "$python:paged_logits" --cases 30 --products 3000
 expect 1 "WRONG_BLOCK" "$assay" fuzz --no-corpus --kernel "$python:wrong_block" --cases 250 --products 3000 --out f
@@ -28,4 +39,7 @@ expect 2 "has no function nosuch" "$assay" fuzz --no-corpus --kernel "$python:no
 file=$(ls f/*WRONG_BLOCK.json | head -1)
 expect 1 "same digest" "$assay" reproduce "$file" --kernel "$python:wrong_block"
 expect 0 "PASSED" "$assay" reproduce "$file" --kernel "$python:paged_logits"
+expect 1 "WRONG_BLOCK .*$file" "$assay" verify --case "$file" --kernel "$python:wrong_block"
+expect 0 '"failures": 0' "$assay" verify --case "$file" --kernel "$python:paged_logits" --json -
+expect 0 '"name": "wrong_block"' "$assay" kernels "$python:wrong_block" --json -
 exit $bad

@@ -26,9 +26,11 @@ Every tensor lies between pages of nobody, on the host and on a CUDA device; a s
 process, not the campaign. The protocol that this file speaks is described in docs/plugin.md.
 """
 import ctypes
+import faulthandler
 import importlib.util
 import json
 import os
+import resource
 import struct
 import sys
 import time
@@ -44,6 +46,7 @@ REALS = {4: ["softmax_scale", "soft_cap"]}
 DTYPES = {(0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (2, 32): "float32", (2, 16): "float16",
           (2, 64): "float64", (4, 16): "bfloat16", (10, 8): "float8_e4m3fn", (12, 8): "float8_e5m2"}
 IDLE, LOADING, PLANNING, RUNNING = range(4)
+MEMORY_LIMIT = 8 << 30
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -93,6 +96,15 @@ new_capsule.restype = ctypes.py_object
 new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 
 
+# What consumers hold of the campaign's memory, by address: until they give it back, be it after the call.
+lent = {}
+
+
+@Deleter
+def give_back(managed):
+    lent.pop(ctypes.addressof(managed.contents), None)
+
+
 class Tensor:
     def __init__(self, spec, device, ptr):
         self.name, self.role = spec["name"], spec["role"]
@@ -100,7 +112,6 @@ class Tensor:
         self.shape, self.strides = tuple(spec["shape"]), tuple(spec["strides"])
         self.dtype = DTYPES.get((self.code, self.bits), f"code {self.code}, {self.bits} bits")
         self.bytes, self.ptr, self.device = spec["bytes"], ptr, device
-        self._alive = []  # what consumers' capsules point into
 
     def memory(self):
         if self.device != "cpu":
@@ -118,8 +129,8 @@ class Tensor:
         managed = DLManagedTensor()
         managed.tensor = DLTensor(self.ptr, DLDevice(*self.__dlpack_device__()), count, DLDataType(code, bits, 1),
                                   shape, strides, 0)
-        managed.deleter = Deleter(lambda _: None)  # the memory is the campaign's
-        self._alive.append((managed, shape, strides))
+        managed.deleter = give_back  # the memory itself is the campaign's
+        lent[ctypes.addressof(managed)] = (managed, shape, strides)
         return new_capsule(ctypes.addressof(managed), b"dltensor", None)
 
 
@@ -325,6 +336,7 @@ def serve(function, control):
         usable = True
         try:
             if command["command"] == "load":
+                control[0] = LOADING
                 if memory is not None:
                     memory.close()
                 memory, call = None, None
@@ -339,6 +351,7 @@ def serve(function, control):
                 else:
                     call = Call(command, memory)
                     answer["workspace_bytes"] = 0
+                    control[0] = IDLE
             elif command["command"] == "run":
                 memory.before_run(command["margin"])
                 control[0] = RUNNING
@@ -365,6 +378,8 @@ def main():
     if len(sys.argv) != 2 or ":" not in sys.argv[1]:
         sys.exit("usage: assay_worker.py FILE.py:FUNCTION   (started by assay, with descriptors 3, 4 and 5)")
     libc.prctl(1, 9)  # die with the campaign
+    faulthandler.disable()  # a crash is for the campaign to see
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     page = map_pages(None, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, MEMORY, 0)
     control = (ctypes.c_uint32 * 4).from_address(page)
     try:
@@ -373,6 +388,10 @@ def main():
     except BaseException as error:
         reply({"schema": "assay.worker/1", "error": f"{type(error).__name__}: {error}"})
         os._exit(0)
+    if getattr(function, "device", "cpu") == "cpu":  # a function without end to its appetite fails here
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     reply(first)
     serve(function, control)
     os._exit(0)

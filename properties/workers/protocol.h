@@ -49,5 +49,6 @@ struct ControlPage {
   std::int64_t witness = 0;          // of the call that ended it
 };
 inline constexpr std::int32_t kWorkspaceTensor = 1 << 20;
+inline constexpr std::uint64_t kNoAddress = ~std::uint64_t{0};  // the processor does not say which
 
 }  // namespace assay::properties

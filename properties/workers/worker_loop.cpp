@@ -36,8 +36,7 @@ void on_fault(int signal, siginfo_t* information, void* context) {
   auto address = reinterpret_cast<std::uintptr_t>(information->si_addr);
   // An address that no process can have comes without its value: as SIGSEGV, or as SIGBUS when the
   // access went through the stack or the frame register.
-  if ((signal == SIGSEGV || signal == SIGBUS) && information->si_code == SI_KERNEL)
-    address = ~std::uintptr_t{0};
+  if ((signal == SIGSEGV || signal == SIGBUS) && information->si_code == SI_KERNEL) address = kNoAddress;
   control->fault_signal = static_cast<std::uint32_t>(signal);
   control->fault_address = address;
   control->fault_tensor = -1;
