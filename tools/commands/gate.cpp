@@ -4,17 +4,23 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <thread>
 
 #include "model/core/check.h"
+#include "properties/kernels/registry.h"
+#include "tools/bench/machine_code.h"
 #include "tools/commands/command.h"
 #include "tools/commands/kernel_options.h"
+#include "tools/commands/known_failures.h"
 #include "tools/gate/config.h"
+#include "tools/gate/receipt.h"
 #include "tools/gate/reports.h"
 #include "tools/gate/run.h"
 #include "tools/terminal/bars.h"
+#include "tools/version.h"
 
 namespace assay::tools {
 namespace {
@@ -30,7 +36,7 @@ struct Options {
   bool init = false, force = false, update_baseline = false;
   std::vector<std::string> only;
   std::string out = "assay-failures", device = "auto";
-  std::string junit, summary;
+  std::string junit, summary, receipt;
   bool annotate = false;
   int workers = 0;
 };
@@ -64,6 +70,25 @@ void append_text(const std::string& path, const std::string& text) {
   if (!out) throw EnvironmentError("--summary " + path, "a file that can be written", "a failed write");
 }
 
+// What ran, as far as a digest of machine code says: a plug-in's own, or that of this program for built-ins.
+std::map<std::string, std::string> binary_digests_of(const gate::RunOptions& run) {
+  std::map<std::string, std::string> digests;
+  for (const gate::GatedKernel& kernel : run.config.kernels) {
+    if (!kernel.on_device || properties::is_python(kernel.kernel)) continue;
+    digests[kernel.name] = machine_code_digest_of_file(
+        properties::is_plugin(kernel.kernel) ? kernel_in(run, kernel.kernel) : "/proc/self/exe");
+  }
+  return digests;
+}
+
+void write_receipt(const Options& options, const gate::RunOptions& run_options, const GateRun& run) {
+  const nlohmann::ordered_json receipt =
+      make_receipt(run_options, run, today(), kVersion, binary_digests_of(run_options));
+  write_text(options.receipt, "--receipt", receipt.dump(1) + "\n");
+  if (!options.common.quiet && options.common.json_path != "-")
+    fmt::print("receipt for {} kernels: {}\n", receipt["kernels"].size(), options.receipt);
+}
+
 int initialize(const Options& options) {
   if (fs::exists(options.config) && !options.force)
     throw InputError(options.config, "no file there yet, or --force", "one");
@@ -82,7 +107,7 @@ gate::RunOptions run_options_of(const Options& options) {
   if (!in) throw InputError(options.config, "a gate.json (assay gate --init writes one)", "no such file");
   run.config = gate::parse_config(text.str(), options.config);
   run.config_path = options.config;
-  run.root = fs::path(options.config).parent_path().string();
+  run.root = (fs::path(options.config).parent_path() / run.config.root).lexically_normal().string();
   if (run.root.empty()) run.root = ".";
   run.only = options.only;
   run.out = options.out;
@@ -103,6 +128,9 @@ gate::RunOptions run_options_of(const Options& options) {
 int run(const Options& options) {
   if (options.init) return initialize(options);
   const gate::RunOptions run_options = run_options_of(options);
+  if (!options.receipt.empty() && !run_options.device.present)
+    throw EnvironmentError("--receipt", "a CUDA device: a receipt says what ran on one",
+                           run_options.device.why);
   GateRun run;
   {
     ProgressLine line(!options.common.quiet);
@@ -122,6 +150,7 @@ int run(const Options& options) {
   if (options.annotate && options.common.json_path != "-")
     for (const std::string& line : annotations(run, run_options.root, options.config))
       fmt::print("{}\n", line);
+  if (!options.receipt.empty()) write_receipt(options, run_options, run);
   write_json(options.common, gate_json(run, run_options));
   return code;
 }
@@ -140,6 +169,10 @@ void register_gate(Registry& registry) {
   command
       ->add_option("--device", options->device, "auto: look for a CUDA device; none: as if there were none")
       ->capture_default_str();
+  command
+      ->add_option("--receipt", options->receipt,
+                   "Write what this machine's CUDA device saw, for gates on machines without one")
+      ->type_name("FILE");
   command->add_option("--junit", options->junit, "Write JUnit XML to FILE")->type_name("FILE");
   command->add_option("--summary", options->summary, "Append Markdown to FILE, e.g. $GITHUB_STEP_SUMMARY")
       ->type_name("FILE");

@@ -214,6 +214,7 @@ GateConfig parse_config(const std::string& text, const std::string& place) {
   reader.read("schema", schema);
   if (schema != kConfigSchema)
     throw InputError(place + ".schema", "\"" + std::string(kConfigSchema) + "\"", "\"" + schema + "\"");
+  reader.read("root", config.root);
   reader.read("baselines", config.baselines);
   if (config.baselines.empty()) throw InputError(place + ".baselines", "a folder", "\"\"");
   reader.read("receipt", config.receipt);

@@ -1,6 +1,6 @@
 // gate.json: which kernels are gated, and how strictly. JSON with // and /* */ comments.
 //
-// Every path is relative to the folder of gate.json. A key that is not known is an error, never ignored:
+// Every path is relative to the root: the folder of gate.json, or "root" seen from there. A key that is not known is an error, never ignored:
 // a misspelt limit would gate nothing.
 #pragma once
 
@@ -67,6 +67,7 @@ struct SchedulePlan {
 };
 
 struct GateConfig {
+  std::string root = ".";  // seen from the folder of gate.json
   std::string baselines = "gate/baselines";
   std::string receipt;         // "" = none is kept
   std::string known_failures;  // ledger of the corpus, "" = none

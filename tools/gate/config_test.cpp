@@ -36,7 +36,7 @@ TEST(GateConfig, TheCommentedOneParsesAndGatesTheTwin) {
 
 TEST(GateConfig, ReadsEveryKey) {
   const GateConfig config = parse_config(R"({
-    "schema": "assay.gate-config/1", "baselines": "b", "receipt": "r.json", "known_failures": "k.json",
+    "schema": "assay.gate-config/1", "root": "..", "baselines": "b", "receipt": "r.json", "known_failures": "k.json",
     "selftest": {"mutants": ["K1a"], "cases": 7, "seconds": 2},
     "schedules": {"planners": ["assay"], "batches": 9, "worse_balance": 0.1},
     "kernels": [{"name": "n", "kernel": "./x.so", "device": "cuda", "operations": ["mqa-logits"],
@@ -47,6 +47,7 @@ TEST(GateConfig, ReadsEveryKey) {
                     "more_stack_bytes": 3, "more_shared_bytes": 4, "instruction_growth": 0.2},
       "performance": {"baseline_kernel": "./y.so", "threshold": 0.05, "seconds": 9, "shapes": ["s"]}}]})",
                                          "gate.json");
+  EXPECT_EQ(config.root, "..");
   EXPECT_EQ(config.baselines, "b");
   EXPECT_EQ(config.known_failures, "k.json");
   EXPECT_EQ(config.selftest.cases, 7);

@@ -12,6 +12,7 @@
 #include "properties/kernels/registry.h"
 #include "tools/commands/command.h"
 #include "tools/commands/kernel_options.h"
+#include "tools/gate/receipt.h"
 #include "tools/gate/resources.h"
 #include "tools/gate/schedule_check.h"
 #include "tools/gate/tool_output.h"
@@ -230,12 +231,10 @@ GateRun run_gate(const RunOptions& options, const Say& say) {
     if (!kernel.on_device || options.device.present) {
       right = run_kernel_checks(options, kernel, report, run, say);
     } else {
-      Finding finding;
-      finding.kernel = kernel.name;
-      finding.check = "device";
-      finding.outcome = Outcome::kBroken;
-      finding.text = "needs a CUDA device: " + options.device.why;
-      run.findings.push_back(std::move(finding));
+      const std::string path = options.config.receipt.empty() ? "" : path_in(options, options.config.receipt);
+      run.findings.push_back(
+          judge_receipt(options, kernel, path.empty() ? std::nullopt : text_of(path),
+                        path.empty() ? options.config_path + " (no \"receipt\" key)" : path, before));
     }
     run_resource_checks(options, kernel, before, report, run);
     if (options.update_baseline && right) {

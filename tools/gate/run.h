@@ -23,7 +23,7 @@ namespace assay::tools::gate {
 struct RunOptions {
   GateConfig config;
   std::string config_path;        // as the user typed it
-  std::string root;               // its folder
+  std::string root;               // the folder that its paths start from
   std::vector<std::string> only;  // names of kernels; empty: all, and the checks of the whole run
   std::string out;                // folder of failing cases; "" = none
   int workers = 1;
