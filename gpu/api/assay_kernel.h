@@ -67,9 +67,11 @@ enum {
   /* q [T,Hq,D], q_begin [B+1] int32, k_cache, v_cache [blocks, ...], k_table, v_table [B,max] int32, contexts [B]
      -> out [T,Hq,D], lse [T,Hq] fp32. ints: causal, window, order (0 NHD, 1 HND); reals: softmax_scale, soft_cap */
   ASSAY_OP_PAGED_ATTENTION = 4,
-  /* out_a, lse_a, out_b, lse_b -> out, lse */
+  /* out_a [T,H,D], lse_a [T,H] fp32, out_b, lse_b (as a) -> out [T,H,D], lse [T,H] fp32 */
   ASSAY_OP_MERGE = 5,
-  /* k, v [T,Hkv,D], slots [T] int64 -> k_cache, v_cache (written in place) */
+  /* k, v [T,Hkv,D], slots [T] int64 -> k_cache, v_cache [blocks,block_tokens,Hkv,D], written in place; where rows are
+     quantised with a scale each, k_scales, v_scales [blocks,block_tokens,Hkv] fp32, too. Index keys: k [T,D], slots
+     -> cache [blocks, bytes] uint8 (fused). ints: block_tokens */
   ASSAY_OP_CACHE_WRITE = 6
 };
 

@@ -46,9 +46,9 @@ void check(const Checks& checks, const PagedAttentionParameters& p) {
   checks.range("heads % kv_heads", p.heads % p.kv_heads, 0, 0);
   checks.range("dims", p.dims, 16, 1024);
   checks.range("dims % 4", p.dims % 4, 0, 0);
-  for (const auto& [field, type] :
-       {std::pair{"q_type", p.q_type}, std::pair{"kv_type", p.kv_type}, std::pair{"output", p.output}})
-    if (bytes_of(type) < 2) throw InputError(checks.place + "." + field, "fp32, bf16 or fp16", name_of(type));
+  checks.wide_float("q_type", p.q_type);
+  checks.wide_float("kv_type", p.kv_type);
+  checks.wide_float("output", p.output);
   if (!std::isfinite(p.softmax_scale) || !(p.softmax_scale > 0) ||
       p.softmax_scale != static_cast<double>(static_cast<float>(p.softmax_scale)))
     throw InputError(checks.place + ".softmax_scale", "a positive fp32 number",

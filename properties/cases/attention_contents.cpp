@@ -32,9 +32,6 @@ Operand cache_operand(const char* name, const PagedAttentionParameters& p, const
   return cache;
 }
 
-// What dead bytes of floats hold: NaN in every format, or large finite numbers (fp16 6e4, bf16 and fp32 1e36).
-std::uint8_t float_poison(Poison poison) { return poison == Poison::kFirst ? 0xff : 0x7b; }
-
 class AttentionContents final : public CaseContents {
  public:
   AttentionContents(const KernelCase& kernel_case, const Operands& operands)
@@ -176,7 +173,7 @@ class AttentionContents final : public CaseContents {
 
 }  // namespace
 
-Operands attention_operands(const PagedAttentionParameters& p) {
+Operands operands(const PagedAttentionParameters& p) {
   Operands call;
   call.operation = Operation::kPagedAttention;
   const std::int64_t batch = p.batch(), rows = p.rows();

@@ -7,7 +7,7 @@
 
 namespace assay::properties {
 
-[[nodiscard]] Operands attention_operands(const PagedAttentionParameters& p);
+[[nodiscard]] Operands operands(const PagedAttentionParameters& p);
 [[nodiscard]] std::unique_ptr<CaseContents> make_attention_contents(const KernelCase& kernel_case,
                                                                     const Operands& operands);
 

@@ -25,6 +25,9 @@ struct Checks {
     if (static_cast<std::int64_t>(got) != want)
       throw InputError(place + "." + field, fmt::format("{} entries", want), std::to_string(got));
   }
+  void wide_float(const std::string& field, ElementType type) const {
+    if (bytes_of(type) < 2) throw InputError(place + "." + field, "fp32, bf16 or fp16", name_of(type));
+  }
   void output(ElementType type) const {
     if (type != ElementType::kFp32 && type != ElementType::kBf16)
       throw InputError(place + ".output", "fp32 or bf16", name_of(type));

@@ -7,7 +7,9 @@
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
 #include "properties/cases/attention_contents.h"
+#include "properties/cases/cache_write_contents.h"
 #include "properties/cases/fills.h"
+#include "properties/cases/merge_contents.h"
 
 namespace assay::properties {
 namespace {
@@ -277,14 +279,7 @@ std::uint32_t output_poison(Poison poison) { return poison == Poison::kFirst ? 0
 std::uint8_t margin_poison(Poison poison) { return poison == Poison::kFirst ? 0xff : 0x7e; }
 
 Operands operands_of(const KernelCase& kernel_case) {
-  return std::visit(
-      [](const auto& p) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(p)>, PagedAttentionParameters>)
-          return attention_operands(p);
-        else
-          return operands(p);
-      },
-      kernel_case.parameters);
+  return std::visit([](const auto& p) { return operands(p); }, kernel_case.parameters);
 }
 
 std::unique_ptr<CaseContents> make_contents(const KernelCase& kernel_case, const Operands& operands) {
@@ -295,6 +290,8 @@ std::unique_ptr<CaseContents> make_contents(const KernelCase& kernel_case, const
       return std::make_unique<ScheduleContents>(std::get<ScheduleParameters>(kernel_case.parameters),
                                                 operands);
     case Operation::kPagedAttention: return make_attention_contents(kernel_case, operands);
+    case Operation::kMerge: return make_merge_contents(kernel_case, operands);
+    case Operation::kCacheWrite: return make_cache_write_contents(kernel_case, operands);
   }
   ASSAY_CHECK(false, "an operation without contents");
   return nullptr;
@@ -307,7 +304,10 @@ void fill_outputs(const Operands& operands, Poison poison, const TensorPointers&
     const std::vector<ByteRange> whole{{0, tensor.span_bytes}};
     for (const ByteRange& range : tensor.islands.empty() ? whole : tensor.islands) {
       const std::int64_t bytes = range.end - range.begin;
-      if (tensor.type.bytes() == 2)
+      if (tensor.type.bytes() == 1)
+        std::memset(data[i] + range.begin, static_cast<std::uint8_t>(output_poison(poison)),
+                    static_cast<std::size_t>(bytes));
+      else if (tensor.type.bytes() == 2)
         fill_words(data[i] + range.begin, bytes, static_cast<std::uint16_t>(output_poison(poison)));
       else
         fill_words(data[i] + range.begin, bytes, output_poison(poison));

@@ -10,7 +10,8 @@
 //   tables     -1, INT_MAX in turn            a foreign block (full of the poison above)
 //   contexts   INT_MAX                        -1
 //   outputs    a NaN with a payload           another one
-//   attention  0xff: NaN in q, keys, values   0x7b: 6e4 in fp16, 1e36 in bf16 and fp32
+//   floats     0xff: NaN in q, keys, values,  0x7b: 6e4 in fp16, 1e36 in bf16 and fp32
+//              parts and rows of the others
 #pragma once
 
 #include <cstddef>

@@ -20,6 +20,10 @@ void fill_words(std::byte* data, std::int64_t span_bytes, T word) {
     std::memcpy(data + at, &word, sizeof(T));
 }
 
+// What dead bytes of floats hold: NaN in every format, or large finite numbers (fp16 6e4, bf16 and fp32 1e36).
+[[nodiscard]] inline std::uint8_t float_poison(Poison poison) {
+  return poison == Poison::kFirst ? 0xff : 0x7b;
+}
 // Gaps between lengths.
 [[nodiscard]] std::int32_t integer_poison(Poison poison);
 

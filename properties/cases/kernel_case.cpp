@@ -10,6 +10,8 @@
 #include "model/core/check.h"
 #include "model/core/paged_layout.h"
 #include "properties/cases/attention_case.h"
+#include "properties/cases/cache_write_case.h"
+#include "properties/cases/merge_case.h"
 
 namespace assay::properties {
 
@@ -40,6 +42,8 @@ Operation KernelCase::operation() const {
         if constexpr (std::is_same_v<T, MqaParameters>) return Operation::kMqaLogits;
         if constexpr (std::is_same_v<T, ScheduleParameters>) return Operation::kScheduleMetadata;
         if constexpr (std::is_same_v<T, PagedAttentionParameters>) return Operation::kPagedAttention;
+        if constexpr (std::is_same_v<T, MergeParameters>) return Operation::kMerge;
+        if constexpr (std::is_same_v<T, CacheWriteParameters>) return Operation::kCacheWrite;
       },
       parameters);
 }
@@ -145,6 +149,14 @@ void fields(P& p, Io& io, std::type_identity<Pool>) {
 template <typename P, typename Io>
 void fields(P& p, Io& io, std::type_identity<PagedAttentionParameters>) {
   attention_fields(p, io);
+}
+template <typename P, typename Io>
+void fields(P& p, Io& io, std::type_identity<MergeParameters>) {
+  merge_fields(p, io);
+}
+template <typename P, typename Io>
+void fields(P& p, Io& io, std::type_identity<CacheWriteParameters>) {
+  cache_write_fields(p, io);
 }
 template <typename P, typename Io>
 void fields(P& p, Io& io, std::type_identity<PagedMqaParameters>) {
@@ -264,6 +276,8 @@ KernelCase read(const nlohmann::ordered_json& document, const std::string& place
     case Operation::kMqaLogits: result.parameters = MqaParameters{}; break;
     case Operation::kScheduleMetadata: result.parameters = ScheduleParameters{}; break;
     case Operation::kPagedAttention: result.parameters = PagedAttentionParameters{}; break;
+    case Operation::kMerge: result.parameters = MergeParameters{}; break;
+    case Operation::kCacheWrite: result.parameters = CacheWriteParameters{}; break;
   }
   const std::string inner = place + ".parameters";
   std::visit(
@@ -296,6 +310,10 @@ void validate(const KernelCase& kernel_case, const std::string& place) {
   if (std::find(lanes.begin(), lanes.end(), kernel_case.lane) == lanes.end())
     throw InputError(place + ".lane", std::string("a lane of ") + name_of(kernel_case.operation()),
                      name_of(kernel_case.lane));
+  if (!kernel_case.overrides.empty() &&
+      (std::holds_alternative<MergeParameters>(kernel_case.parameters) ||
+       std::holds_alternative<CacheWriteParameters>(kernel_case.parameters)))
+    throw InputError(place + ".overrides", "none for this operation", "some");
   for (const ValueOverride& override_ : kernel_case.overrides) {
     if (override_.operand != "q" && override_.operand != "weights" && override_.operand != "keys" &&
         override_.operand != "scales" && override_.operand != "values")
@@ -351,42 +369,5 @@ std::uint64_t digest_of(const KernelCase& kernel_case) {
 }
 
 std::string hex_of(std::uint64_t digest) { return fmt::format("{:016x}", digest); }
-
-std::int64_t sequences_of(const KernelCase& kernel_case) {
-  if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters)) return p->batch();
-  if (const auto* p = std::get_if<MqaParameters>(&kernel_case.parameters)) return p->rows();
-  if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters)) return p->batch();
-  return static_cast<std::int64_t>(std::get<ScheduleParameters>(kernel_case.parameters).contexts.size());
-}
-
-std::int64_t blocks_of(const KernelCase& kernel_case) {
-  if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters))
-    return static_cast<std::int64_t>(p->pool.physical.size());
-  if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters))
-    return static_cast<std::int64_t>(p->pool.physical.size());
-  return 0;
-}
-
-std::string summary_of(const KernelCase& kernel_case) {
-  std::string text = name_of(kernel_case.operation());
-  if (const auto* p = std::get_if<PagedMqaParameters>(&kernel_case.parameters)) {
-    std::int64_t tokens = 0;
-    for (std::int32_t b = 0; b < p->batch(); ++b) tokens += p->length(b);
-    text += fmt::format(": {} sequences x {} queries, {} tokens in {} blocks of {}, {} heads x {}, {}{}",
-                        p->batch(), p->next_n, tokens, p->pool.physical.size(), p->pool.block_tokens,
-                        p->heads, p->dims, name_of(p->output), p->clean ? ", clean" : "");
-  } else if (const auto* m = std::get_if<MqaParameters>(&kernel_case.parameters)) {
-    text += fmt::format(": {} queries, {} keys, {} heads x {}, {}{}{}", m->rows(), m->keys, m->heads, m->dims,
-                        name_of(m->output), m->clean ? ", clean" : "", m->compressed ? ", compressed" : "");
-  } else if (const auto* a = std::get_if<PagedAttentionParameters>(&kernel_case.parameters)) {
-    text += attention_summary(*a);
-  } else {
-    const auto& s = std::get<ScheduleParameters>(kernel_case.parameters);
-    text += fmt::format(": {} sequences, {} parts of units of {}", s.contexts.size(), s.parts, s.unit_tokens);
-  }
-  text += fmt::format("; lane {}", name_of(kernel_case.lane));
-  if (kernel_case.relation != Relation::kNone) text += fmt::format(", {}", name_of(kernel_case.relation));
-  return text;
-}
 
 }  // namespace assay::properties

@@ -10,6 +10,7 @@
 // A case is checked when it is read or made (validate); everything after may rely on it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -107,6 +108,40 @@ struct PagedAttentionParameters {
   [[nodiscard]] Pool value_pool() const;  // the values' places, and the same tables
 };
 
+// Two partial results [T, heads, dims] and [T, heads] of the same queries. Which of them saw nothing
+// (lse = -inf) is drawn with the values.
+struct MergeParameters {
+  std::int32_t heads = 8, dims = 64;
+  ElementType part_type = ElementType::kFp32, output = ElementType::kBf16;
+  std::vector<std::int64_t> row_content;  // [T]
+  // Of part a, part b and the result; elements.
+  std::array<std::int64_t, 3> row_strides{}, head_strides{}, lse_strides{};
+
+  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(row_content.size()); }
+};
+
+// New rows of K and V [T, heads, dims] to their slots, or index keys [T, dims] into fused blocks. What no slot
+// names keeps every bit.
+struct CacheWriteParameters {
+  std::int32_t heads = 2, dims = 64;
+  ElementType row_type = ElementType::kBf16, cache_type = ElementType::kBf16;
+  bool index_keys = false;  // one tensor of keys, e4m3 with a scale per row, in fused blocks
+  bool row_scales = false;  // e4m3 with a scale per row and head, in tensors of their own
+  std::int32_t block_tokens = 16;
+  std::int64_t blocks = 0;
+  bool heads_first = false;                                     // as in PagedAttentionParameters
+  std::int64_t inner_stride = 0, outer_stride = 0;              // elements; not of fused blocks
+  std::int64_t block_stride = 0, value_block_stride = 0;        // bytes
+  std::int64_t scale_block_stride = 0, value_scale_stride = 0;  // fp32 numbers from block to block
+  std::vector<std::int64_t> slots, row_content;                 // [T]; a negative slot: not written
+  std::int64_t row_stride = 0, row_head_stride = 0;             // elements
+
+  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(slots.size()); }
+  [[nodiscard]] bool quantises() const { return index_keys || row_scales; }
+  [[nodiscard]] PagedLayout layout(bool values) const;  // not of fused blocks
+  [[nodiscard]] FusedIndexLayout fused() const;
+};
+
 // A second execution whose outputs must agree bit for bit with the first, by a claim of the kernel.
 //   rename-blocks   other physical ids                              determinism=bitwise
 //   widen           wider tables, rows and strides                  determinism=bitwise
@@ -139,7 +174,9 @@ struct ValueOverride {
 };
 
 struct KernelCase {
-  std::variant<PagedMqaParameters, MqaParameters, ScheduleParameters, PagedAttentionParameters> parameters;
+  std::variant<PagedMqaParameters, MqaParameters, ScheduleParameters, PagedAttentionParameters,
+               MergeParameters, CacheWriteParameters>
+      parameters;
   Lane lane = Lane::kGaussian;
   std::uint64_t seed = 1;
   std::int32_t weight_exponent = 0;  // weights are multiplied by this power of two

@@ -12,6 +12,8 @@ const char* name_of(Operation operation) {
     case Operation::kMqaLogits: return "mqa-logits";
     case Operation::kScheduleMetadata: return "schedule-metadata";
     case Operation::kPagedAttention: return "paged-attention";
+    case Operation::kMerge: return "merge";
+    case Operation::kCacheWrite: return "cache-write";
   }
   return "?";
 }

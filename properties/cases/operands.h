@@ -22,9 +22,12 @@ enum class Operation : std::int32_t {
   kMqaLogits = ASSAY_OP_MQA_LOGITS,
   kScheduleMetadata = ASSAY_OP_SCHEDULE_METADATA,
   kPagedAttention = ASSAY_OP_PAGED_ATTENTION,
+  kMerge = ASSAY_OP_MERGE,
+  kCacheWrite = ASSAY_OP_CACHE_WRITE,
 };
-inline constexpr Operation kOperations[] = {Operation::kPagedMqaLogits, Operation::kMqaLogits,
-                                            Operation::kScheduleMetadata, Operation::kPagedAttention};
+inline constexpr Operation kOperations[] = {
+    Operation::kPagedMqaLogits, Operation::kMqaLogits, Operation::kScheduleMetadata,
+    Operation::kPagedAttention, Operation::kMerge,     Operation::kCacheWrite};
 [[nodiscard]] const char* name_of(Operation operation);
 // Throws InputError with the list of names.
 [[nodiscard]] Operation operation_named(const std::string& name, const std::string& place);
@@ -37,7 +40,7 @@ struct DataType {
   friend constexpr bool operator==(const DataType&, const DataType&) = default;
 };
 inline constexpr DataType kFloat32{ASSAY_TYPE_FLOAT, 32}, kInt32{ASSAY_TYPE_INT, 32},
-    kBytes{ASSAY_TYPE_UINT, 8}, kFloat8{ASSAY_TYPE_FLOAT8_E4M3FN, 8};
+    kBytes{ASSAY_TYPE_UINT, 8}, kFloat8{ASSAY_TYPE_FLOAT8_E4M3FN, 8}, kInt64{ASSAY_TYPE_INT, 64};
 [[nodiscard]] DataType data_type_of(ElementType type);
 // Throws InputError for what is not a float format of this project.
 [[nodiscard]] ElementType element_type_of(DataType type, const std::string& place);

@@ -59,7 +59,15 @@ const std::vector<Lane>& lanes_of(Operation operation) {
   static const std::vector<Lane> kAttention{Lane::kAddress,    Lane::kExact,    Lane::kNeedle,
                                             Lane::kUniform,    Lane::kGaussian, Lane::kRamp,
                                             Lane::kTwoPlateau, Lane::kHeavyTail};
-  return operation == Operation::kPagedAttention ? kAttention : kLogits;
+  static const std::vector<Lane> kMerge{Lane::kExact, Lane::kUniform, Lane::kGaussian, Lane::kHeavyTail};
+  static const std::vector<Lane> kCacheWrite{Lane::kAddress, Lane::kGaussian, Lane::kSpecials,
+                                             Lane::kHeavyTail, Lane::kNan};
+  switch (operation) {
+    case Operation::kPagedAttention: return kAttention;
+    case Operation::kMerge: return kMerge;
+    case Operation::kCacheWrite: return kCacheWrite;
+    default: return kLogits;
+  }
 }
 
 bool is_exact(Lane lane) {

@@ -17,6 +17,8 @@
 //   two-plateau     two scores, values that cancel: coherent rounding
 //   ramp            scores rise along the sequence: the running maximum changes in every tile
 //
+// Merge and cache write take what fits of both (merge_contents.h, cache_write_contents.h).
+//
 // An element is a function of (seed, lane, stream, content coordinates), never of where it lies in
 // memory: renaming blocks, splitting queries or taking a row alone moves values, and changes none.
 #pragma once

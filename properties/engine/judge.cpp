@@ -11,6 +11,8 @@ std::unique_ptr<CaseJudge> make_judge(const KernelCase& kernel_case, const Opera
     case Operation::kMqaLogits: return make_mqa_judge(kernel_case, operands);
     case Operation::kScheduleMetadata: return make_schedule_judge(kernel_case, operands);
     case Operation::kPagedAttention: return make_attention_judge(kernel_case, operands);
+    case Operation::kMerge: return make_merge_judge(kernel_case, operands);
+    case Operation::kCacheWrite: return make_cache_write_judge(kernel_case, operands);
   }
   ASSAY_CHECK(false);
   return nullptr;

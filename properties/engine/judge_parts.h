@@ -11,6 +11,10 @@ namespace assay::properties {
                                                         const Operands& operands);
 [[nodiscard]] std::unique_ptr<CaseJudge> make_schedule_judge(const KernelCase& kernel_case,
                                                              const Operands& operands);
+[[nodiscard]] std::unique_ptr<CaseJudge> make_merge_judge(const KernelCase& kernel_case,
+                                                          const Operands& operands);
+[[nodiscard]] std::unique_ptr<CaseJudge> make_cache_write_judge(const KernelCase& kernel_case,
+                                                                const Operands& operands);
 [[nodiscard]] std::unique_ptr<CaseJudge> make_attention_judge(const KernelCase& kernel_case,
                                                               const Operands& operands);
 

@@ -6,6 +6,7 @@
 
 #include "model/core/paged_layout.h"
 #include "model/core/philox.h"
+#include "properties/cases/cache_write_contents.h"
 
 namespace assay::properties {
 namespace {
@@ -267,6 +268,85 @@ std::optional<RelatedCase> related(RelatedCase result, PagedAttentionParameters&
   return result;
 }
 
+// ---- Merge and cache write: rows stand for themselves
+
+void widen(MergeParameters& p, std::int64_t by) {
+  for (std::size_t i = 0; i < 3; ++i) {
+    p.row_strides[i] += by * static_cast<std::int64_t>(i + 1);
+    p.lse_strides[i] += by / 4 + 1;
+  }
+}
+void widen(CacheWriteParameters& p, std::int64_t by) {
+  p.row_stride += 3 * by;
+  p.block_stride += 4 * by;
+  p.value_block_stride += 8 * by;
+  p.scale_block_stride += 3;
+  p.value_scale_stride += 5;
+}
+
+std::optional<RelatedCase> related(RelatedCase result, MergeParameters& p) {
+  KernelCase& second = result.second;
+  const std::int64_t row = second.relation_sequence;
+  switch (second.relation) {
+    case Relation::kWiden: widen(p, 16); break;
+    case Relation::kRowAlone:
+      if (p.rows() < 2) return std::nullopt;
+      result.row_begin = row;
+      p.row_content = slice(p.row_content, row, row + 1);
+      break;
+    default: return std::nullopt;
+  }
+  second.relation = Relation::kNone;
+  second.relation_sequence = 0;
+  return result;
+}
+
+std::optional<RelatedCase> related(RelatedCase result, CacheWriteParameters& p) {
+  KernelCase& second = result.second;
+  const std::int64_t token = second.relation_sequence;
+  switch (second.relation) {
+    case Relation::kWiden: widen(p, 16); break;
+    case Relation::kRenameBlocks: {
+      Pool pool;
+      pool.blocks = p.blocks;
+      pool.physical = blocks_named(p);
+      if (pool.physical.empty()) return std::nullopt;
+      const std::vector<std::int64_t> before = pool.physical;
+      rename(pool, second.seed);
+      for (std::int64_t& slot : p.slots) {
+        if (slot < 0) continue;
+        const auto at = std::lower_bound(before.begin(), before.end(), slot / p.block_tokens);
+        slot = pool.physical[static_cast<std::size_t>(at - before.begin())] * p.block_tokens +
+               slot % p.block_tokens;
+      }
+      break;
+    }
+    case Relation::kRowAlone:
+      if (p.rows() < 2 || p.slots[static_cast<std::size_t>(token)] < 0) return std::nullopt;
+      result.row_begin = std::count_if(p.slots.begin(), p.slots.begin() + token,
+                                       [](std::int64_t slot) { return slot >= 0; });
+      p.slots = slice(p.slots, token, token + 1);
+      p.row_content = slice(p.row_content, token, token + 1);
+      break;
+    default: return std::nullopt;
+  }
+  second.relation = Relation::kNone;
+  second.relation_sequence = 0;
+  return result;
+}
+
+// Must-write bytes of a row, where every row has as many.
+std::int64_t row_bytes(const PagedAttentionParameters& p) {
+  return p.heads * (std::int64_t{p.dims} * bytes_of(p.output) + 4);
+}
+std::int64_t row_bytes(const MergeParameters& p) {
+  return p.heads * (std::int64_t{p.dims} * bytes_of(p.output) + 4);
+}
+std::int64_t row_bytes(const CacheWriteParameters& p) {
+  if (p.index_keys) return p.dims + 4;
+  return 2 * p.heads * (std::int64_t{p.dims} * bytes_of(p.cache_type) + (p.row_scales ? 4 : 0));
+}
+
 }  // namespace
 
 std::string claim_behind(Relation relation) {
@@ -284,6 +364,10 @@ bool applies(Operation operation, Relation relation) {
   if (operation == Operation::kPagedMqaLogits) return relation != Relation::kNone;
   if (operation == Operation::kPagedAttention)
     return relation != Relation::kNone && relation != Relation::kDoubleWeights;
+  if (operation == Operation::kMerge) return relation == Relation::kWiden || relation == Relation::kRowAlone;
+  if (operation == Operation::kCacheWrite)
+    return relation == Relation::kWiden || relation == Relation::kRowAlone ||
+           relation == Relation::kRenameBlocks;
   return relation == Relation::kWiden || relation == Relation::kDoubleWeights ||
          relation == Relation::kRowAlone;
 }
@@ -299,27 +383,22 @@ bool obliges(const Claims& claims, Relation relation) {
 }
 
 std::optional<RelatedCase> related_case(const KernelCase& kernel_case) {
-  RelatedCase result{kernel_case, 0, 1};
-  if (auto* paged = std::get_if<PagedMqaParameters>(&result.second.parameters)) {
-    PagedMqaParameters p = *paged;
-    std::optional<RelatedCase> made = related(std::move(result), p);
-    if (made) made->second.parameters = std::move(p);
-    return made;
-  }
-  if (auto* prefill = std::get_if<MqaParameters>(&result.second.parameters)) {
-    MqaParameters p = *prefill;
-    std::optional<RelatedCase> made = related(std::move(result), p);
-    if (made) made->second.parameters = std::move(p);
-    return made;
-  }
-  if (auto* attention = std::get_if<PagedAttentionParameters>(&result.second.parameters)) {
-    PagedAttentionParameters p = *attention;
-    result.row_bytes = p.heads * (std::int64_t{p.dims} * bytes_of(p.output) + 4);
-    std::optional<RelatedCase> made = related(std::move(result), p);
-    if (made) made->second.parameters = std::move(p);
-    return made;
-  }
-  return std::nullopt;
+  return std::visit(
+      [&](const auto& parameters) -> std::optional<RelatedCase> {
+        using P = std::decay_t<decltype(parameters)>;
+        if constexpr (std::is_same_v<P, ScheduleParameters>) {
+          return std::nullopt;
+        } else {
+          RelatedCase result{kernel_case, 0, 1, 0};
+          if constexpr (!std::is_same_v<P, PagedMqaParameters> && !std::is_same_v<P, MqaParameters>)
+            result.row_bytes = row_bytes(parameters);
+          P p = parameters;
+          std::optional<RelatedCase> made = related(std::move(result), p);
+          if (made) made->second.parameters = std::move(p);
+          return made;
+        }
+      },
+      kernel_case.parameters);
 }
 
 }  // namespace assay::properties

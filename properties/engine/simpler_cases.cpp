@@ -289,6 +289,9 @@ std::vector<KernelCase> simpler_cases(const KernelCase& kernel_case) {
   if (const auto* p = std::get_if<Schedule>(&kernel_case.parameters)) schedule_steps(steps, *p);
   if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters))
     attention_steps(steps, *p);
+  if (const auto* p = std::get_if<MergeParameters>(&kernel_case.parameters)) merge_steps(steps, *p);
+  if (const auto* p = std::get_if<CacheWriteParameters>(&kernel_case.parameters))
+    cache_write_steps(steps, *p);
   steps.add_case([](KernelCase& c) {
     c.relation = Relation::kNone;
     c.relation_sequence = 0;

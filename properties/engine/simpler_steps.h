@@ -58,5 +58,7 @@ class Steps {
 };
 
 void attention_steps(Steps& steps, const PagedAttentionParameters& from);
+void merge_steps(Steps& steps, const MergeParameters& from);
+void cache_write_steps(Steps& steps, const CacheWriteParameters& from);
 
 }  // namespace assay::properties

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <optional>
 
 #include "model/golden/tensor.h"
@@ -401,10 +402,15 @@ Diagnosis diagnose(WorkerProcess& worker, const KernelCase& kernel_case) {
     pool = &attention->pool;
     limit = std::int64_t{1} << std::min(attention->dims, 24);
     attention->soft_cap = 0;
+  } else if (auto* write = std::get_if<CacheWriteParameters>(&named.parameters)) {
+    std::iota(write->row_content.begin(), write->row_content.end(), std::int64_t{0});
+  } else {
+    return result;
   }
-  if (pool == nullptr) return result;
-  for (std::size_t l = 0; l < pool->content.size(); ++l) pool->content[l] = static_cast<std::int64_t>(l);
-  if (static_cast<std::int64_t>(pool->content.size() + 1) * pool->block_tokens >= limit) return result;
+  if (pool != nullptr) {
+    std::iota(pool->content.begin(), pool->content.end(), std::int64_t{0});
+    if (static_cast<std::int64_t>(pool->content.size() + 1) * pool->block_tokens >= limit) return result;
+  }
   Outcome outcome = try_case(worker, named);
   if (outcome.status != Status::kWrongBlock) return result;
   outcome.witness += result.outcome.witness;

@@ -1,6 +1,7 @@
 #include "properties/generators/features.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <set>
 
@@ -49,6 +50,11 @@ enum Feature {
   kOddHeadGroups,
   kSequenceWithoutQuery,
   kMoreQueriesThanTokens,
+  kSkippedTokens,
+  kConvertedRows,
+  kRowScales,
+  kIndexKeys,
+  kMixedTypes,
 };
 constexpr const char* kNames[kFeatures] = {"empty-batch",
                                            "zero-length",
@@ -87,7 +93,12 @@ constexpr const char* kNames[kFeatures] = {"empty-batch",
                                            "head-groups",
                                            "odd-head-groups",
                                            "sequence-without-query",
-                                           "more-queries-than-tokens"};
+                                           "more-queries-than-tokens",
+                                           "skipped-tokens",
+                                           "converted-rows",
+                                           "row-scales",
+                                           "index-keys",
+                                           "mixed-types"};
 
 struct Bits {
   std::uint64_t value = 0;
@@ -197,6 +208,38 @@ void attention(const PagedAttentionParameters& p, Bits& bits) {
   bits.set(kOddHeadGroups, (group & (group - 1)) != 0);
 }
 
+void merge(const MergeParameters& p, Bits& bits) {
+  bits.set(kEmptyBatch, p.rows() == 0);
+  bits.set(kOneSequence, p.rows() == 1);
+  bits.set(kManySequences, p.rows() >= 16);
+  bits.set(kBf16Output, p.output == ElementType::kBf16);
+  bits.set(kMixedTypes, p.output != p.part_type);
+  for (std::size_t i = 0; i < 3; ++i) {
+    bits.set(kStridedQ, p.head_strides[i] != p.dims);
+    bits.set(kOddStride, p.head_strides[i] % 16 != 0 || p.row_strides[i] % 16 != 0);
+  }
+}
+
+void cache_write(const CacheWriteParameters& p, Bits& bits) {
+  bits.set(kEmptyBatch, p.rows() == 0);
+  bits.set(kOneSequence, p.rows() == 1);
+  bits.set(kManySequences, p.rows() >= 16);
+  std::size_t skipped = 0;
+  for (const std::int64_t slot : p.slots) skipped += slot < 0;
+  bits.set(kSkippedTokens, skipped > 0);
+  bits.set(kAllZero, p.rows() > 0 && skipped == p.slots.size());
+  bits.set(kOtherBlockSize, p.block_tokens != 64);
+  bits.set(kSparsePool, p.blocks * p.block_stride > kDenseBytes);
+  const std::int64_t block_bytes = p.index_keys ? p.fused().block_bytes() : p.layout(false).block_span();
+  bits.set(kStridedPool, p.block_stride > block_bytes);
+  bits.set(kStridedQ, p.row_head_stride != p.dims);
+  bits.set(kOddStride, p.row_stride % 16 != 0 || p.inner_stride % 16 != 0 || p.outer_stride % 16 != 0);
+  bits.set(kHeadsFirst, p.heads_first && !p.index_keys);
+  bits.set(kConvertedRows, !p.quantises() && p.row_type != p.cache_type);
+  bits.set(kRowScales, p.row_scales);
+  bits.set(kIndexKeys, p.index_keys);
+}
+
 std::size_t cell(Operation operation, Lane lane, int feature) {
   return ((static_cast<std::size_t>(operation) - 1) * kLanes + static_cast<std::size_t>(lane)) * kFeatures +
          static_cast<std::size_t>(feature);
@@ -212,6 +255,8 @@ std::uint64_t features_of(const KernelCase& kernel_case) {
   if (const auto* p = std::get_if<MqaParameters>(&kernel_case.parameters)) prefill(*p, bits);
   if (const auto* p = std::get_if<ScheduleParameters>(&kernel_case.parameters)) schedule(*p, bits);
   if (const auto* p = std::get_if<PagedAttentionParameters>(&kernel_case.parameters)) attention(*p, bits);
+  if (const auto* p = std::get_if<MergeParameters>(&kernel_case.parameters)) merge(*p, bits);
+  if (const auto* p = std::get_if<CacheWriteParameters>(&kernel_case.parameters)) cache_write(*p, bits);
   bits.set(kGuardInFront, kernel_case.guard_in_front);
   bits.set(kRelated, kernel_case.relation != Relation::kNone &&
                          kernel_case.operation() != Operation::kScheduleMetadata);
@@ -220,27 +265,34 @@ std::uint64_t features_of(const KernelCase& kernel_case) {
 
 std::uint64_t possible_features(Operation operation) {
   Bits bits;
-  for (const Feature feature : {kEmptyBatch, kOneSequence, kManySequences, kAllZero, kGuardInFront})
-    bits.set(feature);
-  if (operation != Operation::kScheduleMetadata)
-    for (const Feature feature : {kStridedQ, kOddStride, kBf16Output, kRelated}) bits.set(feature);
-  if (operation == Operation::kPagedMqaLogits || operation == Operation::kMqaLogits) bits.set(kCleanRows);
-  if (operation != Operation::kMqaLogits)
-    for (const Feature feature : {kZeroLength, kBlockBoundary, kPartialBlock, kSlicedContexts})
-      bits.set(feature);
-  if (operation == Operation::kMqaLogits)
-    for (const Feature feature : {kUnequalStarts, kEmptyRow, kCompressedRows}) bits.set(feature);
-  if (operation == Operation::kScheduleMetadata) bits.set(kFewerUnitsThanParts);
+  const auto can = [&](std::initializer_list<Feature> features) {
+    for (const Feature feature : features) bits.set(feature);
+  };
+  can({kEmptyBatch, kOneSequence, kManySequences, kGuardInFront});
+  if (operation != Operation::kMerge) can({kAllZero});
+  if (operation != Operation::kScheduleMetadata) can({kStridedQ, kOddStride, kRelated});
+  switch (operation) {
+    case Operation::kScheduleMetadata:
+      can({kZeroLength, kBlockBoundary, kPartialBlock, kSlicedContexts, kFewerUnitsThanParts});
+      break;
+    case Operation::kMqaLogits:
+      can({kBf16Output, kCleanRows, kUnequalStarts, kEmptyRow, kCompressedRows});
+      break;
+    case Operation::kPagedMqaLogits: can({kCleanRows, kContexts2d, kFarRows}); break;
+    case Operation::kPagedAttention:
+      can({kCausal, kWindow, kSoftCap, kHeadsFirst, kOwnValueBlocks, kHeadGroups, kOddHeadGroups,
+           kSequenceWithoutQuery, kMoreQueriesThanTokens});
+      break;
+    case Operation::kMerge: can({kBf16Output, kMixedTypes}); break;
+    case Operation::kCacheWrite:
+      can({kSkippedTokens, kConvertedRows, kRowScales, kIndexKeys, kHeadsFirst, kSparsePool, kStridedPool,
+           kOtherBlockSize});
+      break;
+  }
   if (operation == Operation::kPagedMqaLogits || operation == Operation::kPagedAttention)
-    for (const Feature feature : {kSeveralQueries, kSharedBlocks, kTightTable, kWideTable, kStridedTable,
-                                  kSparsePool, kStridedPool, kNoSlackPool, kOtherBlockSize})
-      bits.set(feature);
-  if (operation == Operation::kPagedMqaLogits)
-    for (const Feature feature : {kContexts2d, kFarRows}) bits.set(feature);
-  if (operation == Operation::kPagedAttention)
-    for (const Feature feature : {kCausal, kWindow, kSoftCap, kHeadsFirst, kOwnValueBlocks, kHeadGroups,
-                                  kOddHeadGroups, kSequenceWithoutQuery, kMoreQueriesThanTokens})
-      bits.set(feature);
+    can({kBf16Output, kZeroLength, kBlockBoundary, kPartialBlock, kSlicedContexts, kSeveralQueries,
+         kSharedBlocks, kTightTable, kWideTable, kStridedTable, kSparsePool, kStridedPool, kNoSlackPool,
+         kOtherBlockSize});
   return bits.value;
 }
 

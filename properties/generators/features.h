@@ -14,7 +14,7 @@
 
 namespace assay::properties {
 
-inline constexpr int kFeatures = 38;
+inline constexpr int kFeatures = 43;
 [[nodiscard]] const char* feature_name(int feature);
 // Bit f is set when the case has feature f.
 [[nodiscard]] std::uint64_t features_of(const KernelCase& kernel_case);

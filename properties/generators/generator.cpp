@@ -175,9 +175,15 @@ KernelCase generate_case(const GeneratorOptions& options, std::uint64_t seed, st
     case Operation::kMqaLogits: kernel_case.parameters = draw_prefill(draws, options, swarm); break;
     case Operation::kScheduleMetadata: kernel_case.parameters = draw_schedule(draws, swarm); break;
     case Operation::kPagedAttention: kernel_case.parameters = draw_attention(draws, options, swarm); break;
+    case Operation::kMerge: kernel_case.parameters = draw_merge(draws, swarm); break;
+    case Operation::kCacheWrite: kernel_case.parameters = draw_cache_write(draws, options, swarm); break;
   }
-  const bool attention = kernel_case.operation() == Operation::kPagedAttention;
-  kernel_case.lane = draws.pick(attention ? swarm.attention_lanes : swarm.lanes);
+  const Operation operation = kernel_case.operation();
+  const bool attention = operation == Operation::kPagedAttention;
+  const bool few_lanes = operation == Operation::kMerge || operation == Operation::kCacheWrite;
+  kernel_case.lane = draws.pick(few_lanes   ? lanes_of(operation)
+                                : attention ? swarm.attention_lanes
+                                            : swarm.lanes);
   if (attention) fit_to_lane(std::get<PagedAttentionParameters>(kernel_case.parameters), kernel_case.lane);
   kernel_case.seed = draws.word();
   kernel_case.guard_in_front = draws.percent(swarm.guard_in_front);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/core/paged_layout.h"
+#include "properties/cases/contents.h"
 #include "properties/generators/generator.h"
 
 namespace assay::properties {
@@ -26,6 +27,9 @@ void draw_table_width(Draws& draws, const Swarm& swarm, Pool& pool);
 
 [[nodiscard]] PagedAttentionParameters draw_attention(Draws& draws, const GeneratorOptions& options,
                                                       const Swarm& swarm);
+[[nodiscard]] MergeParameters draw_merge(Draws& draws, const Swarm& swarm);
+[[nodiscard]] CacheWriteParameters draw_cache_write(Draws& draws, const GeneratorOptions& options,
+                                                    const Swarm& swarm);
 // Lanes in which a query points at one token want its score to stand alone: no soft cap.
 void fit_to_lane(PagedAttentionParameters& p, Lane lane);
 

@@ -102,6 +102,10 @@ const assay_kernel kKernels[] = {
              run_golden_paged_attention),
     describe(ASSAY_OP_PAGED_ATTENTION, "naive", ASSAY_ALL_INVARIANTS " acc=fp32 p=fp32",
              run_naive_paged_attention),
+    describe(ASSAY_OP_MERGE, "golden-rounded", ASSAY_ALL_INVARIANTS, run_golden_merge),
+    describe(ASSAY_OP_MERGE, "naive", ASSAY_ALL_INVARIANTS, run_naive_merge),
+    describe(ASSAY_OP_CACHE_WRITE, "golden-rounded", ASSAY_ALL_INVARIANTS, run_golden_cache_write),
+    describe(ASSAY_OP_CACHE_WRITE, "naive", ASSAY_ALL_INVARIANTS, run_naive_cache_write),
 };
 
 }  // namespace

@@ -27,4 +27,10 @@ int run_naive_schedule_metadata(const assay_call* call);
 int run_naive_paged_attention(const assay_call* call);
 int run_golden_paged_attention(const assay_call* call);
 
+// merge_kernels.cpp, cache_write_kernels.cpp
+int run_naive_merge(const assay_call* call);
+int run_golden_merge(const assay_call* call);
+int run_naive_cache_write(const assay_call* call);
+int run_golden_cache_write(const assay_call* call);
+
 }  // namespace assay::properties

@@ -41,7 +41,7 @@ PAGE, GUARD, FAR_GUARD = 4096, 1 << 20, 5 << 30
 OPERATIONS = {1: "paged-mqa-logits", 2: "mqa-logits", 3: "schedule-metadata", 4: "paged-attention", 5: "merge",
               6: "cache-write"}
 INTS = {1: ["block_tokens", "clean"], 2: ["clean", "compressed"], 3: ["unit_tokens", "parts"],
-        4: ["causal", "window", "order"], 5: [], 6: []}
+        4: ["causal", "window", "order"], 5: [], 6: ["block_tokens"]}
 REALS = {4: ["softmax_scale", "soft_cap"]}
 DTYPES = {(0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (2, 32): "float32", (2, 16): "float16",
           (2, 64): "float64", (4, 16): "bfloat16", (10, 8): "float8_e4m3fn", (12, 8): "float8_e5m2"}
