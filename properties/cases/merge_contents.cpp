@@ -20,9 +20,8 @@ class MergeContents final : public CaseContents {
   void fill_inputs(Poison poison, const TensorPointers& data) const override {
     std::vector<float> row(static_cast<std::size_t>(p_.dims));
     for (int part = 0; part < 2; ++part) {
-      std::byte *out = data[static_cast<std::size_t>(2 * part)],
-                *lse = data[static_cast<std::size_t>(2 * part + 1)];
       const auto index = static_cast<std::size_t>(part);
+      std::byte *out = data[2 * index], *lse = data[2 * index + 1];
       fill_bytes(out, operands_.tensors[2 * index], float_poison(poison));
       fill_bytes(lse, operands_.tensors[2 * index + 1], float_poison(poison));
       for (std::int64_t r = 0; r < p_.rows(); ++r)

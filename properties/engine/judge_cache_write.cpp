@@ -181,8 +181,9 @@ class CacheWriteJudge final : public CaseJudge {
     if (!address) return "";
     const auto token = std::find(p_.row_content.begin(), p_.row_content.end(), address->content);
     if (token == p_.row_content.end()) return "";
-    return fmt::format("token {}, head {} of {}", token - p_.row_content.begin(), address->head,
-                       address->value ? "v" : "k");
+    const auto index = token - p_.row_content.begin();
+    if (address->head < 0) return fmt::format("token {}", index);  // too few dims to say more
+    return fmt::format("token {}, head {} of {}", index, address->head, address->value ? "v" : "k");
   }
 
   // Bytes of nobody hold what they held before the call.
