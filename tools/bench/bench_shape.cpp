@@ -258,6 +258,30 @@ std::vector<BenchShape> default_shapes(Operation operation, bool on_device) {
   return shapes;
 }
 
+namespace {
+
+// "..,ctx=128..1024,.." as texts with 128, 256, 512, 1024; any other text as itself.
+std::vector<std::string> doublings_of(const std::string& word) {
+  const std::size_t dots = word.find("..");
+  if (dots == std::string::npos) return {word};
+  const std::size_t begin = word.rfind('=', dots) + 1, end = std::min(word.find(',', dots), word.size());
+  const auto number = [&](std::size_t from, std::size_t to) {
+    std::int32_t value = 0;
+    const auto [stop, error] = std::from_chars(word.data() + from, word.data() + to, value);
+    if (error != std::errc() || stop != word.data() + to || value < 1)
+      throw InputError("--shapes", "numbers from 1 around '..'", word);
+    return value;
+  };
+  const std::int32_t first = number(begin, dots), last = number(dots + 2, end);
+  if (last < first) throw InputError("--shapes", "the smaller number before '..'", word);
+  std::vector<std::string> texts;
+  for (std::int64_t value = first; value <= last; value *= 2)
+    texts.push_back(word.substr(0, begin) + std::to_string(value) + word.substr(end));
+  return texts;
+}
+
+}  // namespace
+
 std::vector<BenchShape> shapes_from_words(const std::vector<std::string>& words,
                                           const std::vector<Operation>& operations, bool on_device) {
   std::vector<BenchShape> shapes;
@@ -269,10 +293,12 @@ std::vector<BenchShape> shapes_from_words(const std::vector<std::string>& words,
   };
   for (const std::string& word : words) {
     if (word.find('=') != std::string::npos) {
-      const BenchShape shape = shape_from_text(word, "--shapes");
-      if (!wanted(shape.operation))
-        throw InputError("--shapes", "a shape of an operation that is timed here", word);
-      add(shape);
+      for (const std::string& text : doublings_of(word)) {
+        const BenchShape shape = shape_from_text(text, "--shapes");
+        if (!wanted(shape.operation))
+          throw InputError("--shapes", "a shape of an operation that is timed here", word);
+        add(shape);
+      }
       continue;
     }
     for (std::size_t begin = 0; begin <= word.size();) {

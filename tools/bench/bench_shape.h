@@ -46,7 +46,8 @@ struct NamedShape {
 // The named shapes of an operation for this kind of machine. Empty: the operation cannot be timed.
 [[nodiscard]] std::vector<BenchShape> default_shapes(properties::Operation operation, bool on_device = false);
 
-// Words: "default", names (commas between them), or texts of shapes; of the given operations only. InputError
+// Words: "default", names (commas between them), or texts of shapes, where one value may be a range of doublings
+// (ctx=128..1024); of the given operations only. InputError
 // for a word that means nothing, or no shape of these operations.
 [[nodiscard]] std::vector<BenchShape> shapes_from_words(const std::vector<std::string>& words,
                                                         const std::vector<properties::Operation>& operations,

@@ -40,7 +40,11 @@ TEST(BenchShape, WordsNameShapesOfTheWantedOperationsOnly) {
   EXPECT_EQ(shapes_from_words({"small", "default"}, both, false).size(), 7u) << "a shape is timed once";
   EXPECT_EQ(shapes_from_words({"prefill"}, both, false).size(), 1u);
   EXPECT_EQ(shapes_from_words({"mqa-logits,M=3", "small"}, logits, false).front().queries, 3);
-  for (const char* word : {"", "huge", "small,", "paged-attention,B=1", "prefill"})
+  const std::vector<BenchShape> lengths = shapes_from_words({"mqa-logits,ctx=64..300,M=2"}, logits, false);
+  ASSERT_EQ(lengths.size(), 3u) << "64, 128, 256";
+  EXPECT_EQ(lengths.back(), shape_from_text("mqa-logits,M=2,ctx=256", "test"));
+  for (const char* word : {"", "mqa-logits,ctx=9..3", "mqa-logits,ctx=a..3", "mqa-logits,ctx=..3",
+                           "mqa-logits,ctx=1..", "huge", "small,", "paged-attention,B=1", "prefill"})
     EXPECT_THROW((void)shapes_from_words({word}, logits, false), InputError) << word;
   EXPECT_THROW((void)shapes_from_words({"decode-1x8k"}, both, false), InputError) << "only for devices";
   EXPECT_EQ(shapes_from_words({"decode-1x8k"}, both, true).size(), 1u);

@@ -14,6 +14,7 @@
 #include "tools/commands/bench_json.h"
 #include "tools/commands/kernel_options.h"
 #include "tools/commands/trace_actions.h"
+#include "tools/report/html.h"
 #include "tools/terminal/bars.h"
 #include "tools/version.h"
 
@@ -33,7 +34,7 @@ struct Options {
   bool list = false, cold = false, warm = false;
   std::int32_t repeats = 30;
   double budget_seconds = 5, threshold = 0.02, confidence = 0.95;
-  std::string clock = "wall";
+  std::string clock = "wall", html_path;
 };
 
 // What is the same for all shapes of a run.
@@ -304,6 +305,7 @@ int run(const Options& options) {
                    ? fmt::format(", interrupted after {} of {} shapes", entries.size(), plan.shapes.size())
                    : "");
   write_json(options.common, document);
+  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
   return code;
 }
 
@@ -340,6 +342,10 @@ void register_bench(Registry& registry) {
                    "wall, or cpu: time of this process, other programs' turns left out")
       ->check(CLI::IsMember({"wall", "cpu"}))
       ->capture_default_str();
+  command
+      ->add_option("--html", options->html_path,
+                   "Write roofline, times over length and comparison as one page")
+      ->type_name("FILE");
   add_common_options(*command, options->common);
   command->footer(
       "\nExamples:\n  assay bench --kernel twin --shapes small\n  assay bench --kernel ./new.so --baseline "

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "model/core/check.h"
+#include "tools/report/bench_page.h"
+#include "tools/report/page_parts.h"
 #include "tools/report/svg.h"
 
 namespace assay::tools {
@@ -48,23 +50,9 @@ std::string color_rules() {
   return css;
 }
 
-using Row = std::vector<std::string>;
-std::string table(const Row& head, const std::vector<Row>& rows) {
-  std::string html =
-      "<details><summary>the numbers</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>";
-  for (const std::string& cell : head) html += "<th scope=\"col\">" + escaped(cell) + "</th>";
-  html += "</tr></thead><tbody>";
-  for (const Row& row : rows) {
-    html += "<tr>";
-    for (const std::string& cell : row) html += "<td>" + escaped(cell) + "</td>";
-    html += "</tr>";
-  }
-  return html + "</tbody></table></div></details>";
-}
-
-std::string section(const std::string& title, const std::string& body) {
-  return "<section><h2>" + escaped(title) + "</h2>" + body + "</section>";
-}
+using Row = PageRow;
+constexpr auto table = page_table;
+constexpr auto section = page_section;
 std::string number(double value) { return fmt::format("{:.6g}", value); }
 std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
 
@@ -276,8 +264,14 @@ std::string html_report(const std::vector<Json>& runs) {
   std::string body;
   for (const Json& run : runs) {
     const std::string schema = schema_of(run);
+    if (schema == "assay.bench/1") {
+      body +=
+          (runs.size() == 1 ? "<div class=\"one\"><header>" : "<div><header>") + bench_page(run) + "</div>";
+      continue;
+    }
     if (schema != "assay.replay/1" && schema != "assay.schedule/1")
-      throw InputError("report", "JSON of schema assay.replay/1 or assay.schedule/1", "'" + schema + "'");
+      throw InputError("report", "JSON of schema assay.replay/1, assay.schedule/1 or assay.bench/1",
+                       "'" + schema + "'");
     std::string config;
     for (const auto& [key, value] : run.at("config").items())
       config += (config.empty() ? "" : " · ") + key + " " +

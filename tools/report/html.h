@@ -1,7 +1,7 @@
 // One self-contained HTML page from the JSON of saved runs: pictures first, every picture with its table. No
 // network, no fonts, no script that is needed to read it: the pictures are inline SVG made here.
 //
-// Knows assay.replay/1 (serve and cache mode) and assay.schedule/1. A section whose data a run does not carry
+// Knows assay.replay/1 (serve and cache mode), assay.schedule/1 and assay.bench/1. A section whose data a run does not carry
 // is absent. Two runs stand side by side.
 #pragma once
 

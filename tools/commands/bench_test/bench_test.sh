@@ -4,6 +4,8 @@
 set -u
 assay=$1 plugins=$2
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work" || exit 1
+# A crash is to end the process by its signal in a sanitizer's build, too.
+ASAN_OPTIONS="${ASAN_OPTIONS:-}:handle_segv=0"; export ASAN_OPTIONS
 bad=0
 complain() { echo "WRONG: $*"; cat out; bad=1; }
 # codes (one of them), a word that must appear, command...
@@ -46,6 +48,12 @@ expect 0 "decode-1x8k" "$assay" bench --list
 # Every built-in kernel on its smallest shapes; two operations side by side.
 expect 0 '"schema": "assay.bench/1"' "$assay" bench --kernel twin --shapes small --repeats 2 --json -
 expect 0 "tokens/s" "$assay" bench --kernel golden-rounded --prefill 32 --op paged-attention --cold --repeats 2
+
+# The page is the JSON's, and assay report makes the same from the file.
+expect 0 "" "$assay" bench --kernel "$plugins/plain.so" --shapes mqa-logits,M=1,ctx=16..64 --repeats 2 --json run.json --html page.html
+expect 0 "" "$assay" report run.json --out again.html
+cmp -s page.html again.html || complain "--html and assay report differ"
+[ "$(grep -o '<circle' page.html | wc -l)" -eq 6 ] || complain "three lengths are not three points in two pictures"
 
 # Ctrl-C: what there is, complete, and said to be partial.
 "$assay" bench --kernel "$plugins/relabelled.so" --baseline "$plugins/plain.so" --budget 60 --threshold 0.00001 \
