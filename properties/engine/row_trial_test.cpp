@@ -51,7 +51,7 @@ TEST_P(CorrectRowKernels, AreNeverAccused) {
   EXPECT_GT(coverage.hit(), Coverage::possible({operation}) * 3 / 4);
 }
 INSTANTIATE_TEST_SUITE_P(BuiltIn, CorrectRowKernels,
-                         testing::Combine(testing::Values("golden-rounded", "naive"),
+                         testing::Combine(testing::Values("golden-rounded", "naive", "mutant:none"),
                                           testing::Values(Operation::kMerge, Operation::kCacheWrite)));
 
 // A case in memory of its own, so that a formula can be judged without a worker.
@@ -154,6 +154,22 @@ TEST(MergeBound, HoldsForEveryUsualFormulaAndForNoneThatRoundsItsWeights) {
   EXPECT_GT(judged, 1'000'000);
   EXPECT_GT(weights_seen, 50);
   EXPECT_GT(lse_seen, 50);
+}
+
+// Canary of the address lane: a row in the block behind is said to be just that, in any lane.
+TEST(CacheWriteCase, ARowAtAWrongSlotIsNamedByItsTokenAndHead) {
+  for (const char* mutant : {"mutant:K5e", "mutant:K15g"}) {
+    WorkerProcess worker(worker_of(mutant));
+    std::int64_t named = 0;
+    for (std::int64_t index = 0; index < 60; ++index) {
+      const Diagnosis diagnosis = diagnose(worker, draw(Operation::kCacheWrite, 3, index));
+      if (diagnosis.outcome.status != Status::kWrongBlock) continue;
+      EXPECT_NE(diagnosis.outcome.text.find("holds token "), std::string::npos) << diagnosis.outcome.text;
+      EXPECT_EQ(diagnosis.named.lane, Lane::kAddress);
+      ++named;
+    }
+    EXPECT_GT(named, 10) << mutant;
+  }
 }
 
 // Other blocks for the same rows: every token keeps its content and its place in the block.

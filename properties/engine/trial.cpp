@@ -390,7 +390,11 @@ Diagnosis diagnose(WorkerProcess& worker, const KernelCase& kernel_case) {
   Diagnosis result{try_case(worker, kernel_case), kernel_case};
   const bool numerical =
       result.outcome.status == Status::kIncorrectNumerical || result.outcome.status == Status::kClaimFalse;
-  if (!numerical || kernel_case.lane == Lane::kAddress) return result;
+  // A row that is missing here, or that nobody asked for, may be one that went astray.
+  const bool astray =
+      kernel_case.operation() == Operation::kCacheWrite &&
+      (result.outcome.status == Status::kUnwritten || result.outcome.status == Status::kIncorrectMask);
+  if (!(numerical || astray) || kernel_case.lane == Lane::kAddress) return result;
   KernelCase named = kernel_case;
   named.lane = Lane::kAddress;
   named.weight_exponent = 0;

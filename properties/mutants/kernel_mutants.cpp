@@ -5,6 +5,7 @@
 #include "properties/mutants/mutants.h"
 #include "properties/mutants/paged_mutants.h"
 #include "properties/mutants/prefill_mutants.h"
+#include "properties/mutants/row_mutants.h"
 #include "properties/mutants/schedule_mutants.h"
 
 namespace assay::properties {
@@ -49,6 +50,21 @@ KernelMutant attention(const char* name, const char* fault, const char* oracle, 
 }
 
 template <typename Mutant>
+assay_kernel row_descriptor(int op, const char* name) {
+  assay_kernel kernel = descriptor<Mutant>(op, name);
+  kernel.claims = "determinism=bitwise batch-invariant split-invariant block-renaming-invariant";
+  return kernel;
+}
+template <typename Mutant>
+KernelMutant merge(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  return {name, fault, oracle, statuses, row_descriptor<Mutant>(ASSAY_OP_MERGE, name)};
+}
+template <typename Mutant>
+KernelMutant write(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  return {name, fault, oracle, statuses, row_descriptor<Mutant>(ASSAY_OP_CACHE_WRITE, name)};
+}
+
+template <typename Mutant>
 KernelMutant claiming(const char* name, const char* fault, const char* oracle, const char* statuses) {
   KernelMutant mutant = paged<Mutant>(name, fault, oracle, statuses);
   mutant.kernel.claims =
@@ -72,6 +88,8 @@ KernelMutant planning(const char* name, const char* fault, const char* oracle, c
 
 // Verdicts that several oracles lead to.
 constexpr const char* kWrongRead = "WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK OOB_READ";
+constexpr const char* kWrongSlot = "WRONG_BLOCK INCORRECT_NUMERICAL INCORRECT_MASK UNWRITTEN OOB_WRITE";
+constexpr const char* kStraySlot = "WRONG_BLOCK INCORRECT_NUMERICAL INCORRECT_MASK POISON_LEAK OOB_WRITE";
 
 std::vector<KernelMutant> make() {
   return {
@@ -244,6 +262,76 @@ std::vector<KernelMutant> make() {
                                "INCORRECT_NUMERICAL"),
       attention<mutants::K21g>("K21g", "attention: probabilities have a floor", "golden per element",
                                "INCORRECT_NUMERICAL WRONG_BLOCK"),
+      merge<mutants::K7f>("K7f", "merge: an empty part masked by multiplication", "input poison",
+                          "POISON_LEAK INCORRECT_NUMERICAL"),
+      merge<mutants::K11n>("K11n", "merge: part b with the strides of part a", "strided views",
+                           "INCORRECT_NUMERICAL POISON_LEAK OOB_READ"),
+      merge<mutants::K11o>("K11o", "merge: lse's stride taken from its shape", "strided views",
+                           "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK"),
+      merge<mutants::K12g>("K12g", "merge: two empty parts: nothing written", "output poison", "UNWRITTEN"),
+      merge<mutants::K18e>("K18e", "merge: a reciprocal where there are several rows", "row alone",
+                           "CLAIM_FALSE"),
+      merge<mutants::K20d>("K20d", "merge: weights rounded to bf16", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K20e>("K20e", "merge: the result rounded twice", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21h>("K21h", "merge: no maximum subtracted", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21i>("K21i", "merge: -inf - -inf: two empty parts are NaN", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21j>("K21j", "merge: lses ignored, the mean of both", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21k>("K21k", "merge: the larger lse for the sum of both", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21l>("K21l", "merge: -1e4 instead of -inf", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21m>("K21m", "merge: lse to the base 2", "golden per element", "INCORRECT_NUMERICAL"),
+      merge<mutants::K21n>("K21n", "merge: not divided by the sum of weights", "golden per element",
+                           "INCORRECT_NUMERICAL"),
+      merge<mutants::K21o>("K21o", "merge: weights exchanged", "golden per element", "INCORRECT_NUMERICAL"),
+      write<mutants::K5e>("K5e", "cache write: a block's last slot in the block behind", "address lane",
+                          kWrongSlot),
+      write<mutants::K5f>("K5f", "cache write: every place one too far", "address lane", kWrongSlot),
+      write<mutants::K6e>("K6e", "cache write: a block's first slot in the block of the token before",
+                          "address lane", kWrongSlot),
+      write<mutants::K9e>("K9e", "cache write: block offsets in int32", "far offsets", kWrongSlot),
+      write<mutants::K11p>("K11p", "cache write: the cache's stride taken from its shape", "strided views",
+                           kWrongSlot),
+      write<mutants::K11q>("K11q", "cache write: V's block stride taken from K's", "strided views",
+                           kWrongSlot),
+      write<mutants::K11r>("K11r", "cache write: the rows' stride taken from their shape", "strided views",
+                           "WRONG_BLOCK INCORRECT_NUMERICAL POISON_LEAK"),
+      write<mutants::K11s>("K11s", "cache write: slots and heads of V exchanged", "address lane", kWrongSlot),
+      write<mutants::K12h>("K12h", "cache write: nothing written behind a skipped token", "output poison",
+                           "UNWRITTEN"),
+      write<mutants::K12i>("K12i", "cache write: the last token not written", "output poison", "UNWRITTEN"),
+      write<mutants::K12j>("K12j", "cache write: what is left of a vector of 32 not written", "output poison",
+                           "UNWRITTEN"),
+      write<mutants::K13f>("K13f", "cache write: skipped tokens written to slot 0", "bytes of nobody",
+                           kStraySlot),
+      write<mutants::K13g>("K13g", "cache write: skipped tokens counted from the pool's end",
+                           "bytes of nobody", kStraySlot),
+      write<mutants::K13h>("K13h", "cache write: one element too many behind the last head",
+                           "bytes of nobody", "INCORRECT_MASK OOB_WRITE INCORRECT_NUMERICAL"),
+      write<mutants::K15f>("K15f", "cache write: the last head not written", "output poison", "UNWRITTEN"),
+      write<mutants::K15g>("K15g", "cache write: V written from K", "address lane",
+                           "WRONG_BLOCK INCORRECT_NUMERICAL"),
+      write<mutants::K17h>("K17h", "cache write: no floor under a scale", "exact bytes",
+                           "INCORRECT_NUMERICAL"),
+      write<mutants::K17i>("K17i", "cache write: scales of amax / 240", "exact bytes", "INCORRECT_NUMERICAL"),
+      write<mutants::K17j>("K17j", "cache write: the first head's amax for every head", "exact bytes",
+                           "INCORRECT_NUMERICAL"),
+      write<mutants::K17k>("K17k", "cache write: NaN enters an amax", "NaN lane", "INCORRECT_NUMERICAL"),
+      write<mutants::K17l>("K17l", "cache write: multiplied by 1 / scale", "exact bytes",
+                           "INCORRECT_NUMERICAL"),
+      write<mutants::K17m>("K17m", "cache write: a scale in the place before", "exact bytes",
+                           "UNWRITTEN INCORRECT_NUMERICAL INCORRECT_MASK"),
+      write<mutants::K17n>("K17n", "cache write: NaN beyond 448", "exact bytes", "INCORRECT_NUMERICAL"),
+      write<mutants::K17o>("K17o", "cache write: infinite beyond fp16", "exact bytes", "INCORRECT_NUMERICAL"),
+      write<mutants::K20f>("K20f", "cache write: truncated instead of rounded", "exact bytes",
+                           "INCORRECT_NUMERICAL"),
+      write<mutants::K20g>("K20g", "cache write: rounded to bf16 first", "exact bytes",
+                           "INCORRECT_NUMERICAL"),
   };
 }
 
@@ -251,6 +339,8 @@ const assay_kernel kCorrectPaged = descriptor<PagedKernel>(ASSAY_OP_PAGED_MQA_LO
 const assay_kernel kCorrectPrefill = descriptor<mutants::PrefillKernel>(ASSAY_OP_MQA_LOGITS, "none");
 const assay_kernel kCorrectSchedule = descriptor<mutants::ScheduleKernel>(ASSAY_OP_SCHEDULE_METADATA, "none");
 const assay_kernel kCorrectAttention = attention_descriptor<AttentionKernel>("none");
+const assay_kernel kCorrectMerge = row_descriptor<MergeKernel>(ASSAY_OP_MERGE, "none");
+const assay_kernel kCorrectWrite = row_descriptor<CacheWriteKernel>(ASSAY_OP_CACHE_WRITE, "none");
 
 }  // namespace
 
@@ -260,7 +350,9 @@ const std::vector<KernelMutant>& kernel_mutants() {
 }
 
 std::vector<const assay_kernel*> mutant_kernels(const std::string& name) {
-  if (name == "none") return {&kCorrectPaged, &kCorrectPrefill, &kCorrectSchedule, &kCorrectAttention};
+  if (name == "none")
+    return {&kCorrectPaged,     &kCorrectPrefill, &kCorrectSchedule,
+            &kCorrectAttention, &kCorrectMerge,   &kCorrectWrite};
   for (const KernelMutant& mutant : kernel_mutants())
     if (name == mutant.name) return {&mutant.kernel};
   return {};

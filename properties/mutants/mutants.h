@@ -1,4 +1,4 @@
-// Planted faults, one per line of the list that real kernels got wrong (operators K1 to K20), and in the
+// Planted faults, one per line of the list that real kernels got wrong (operators K1 to K21), and in the
 // harness's own verdicts (H). The suite is trusted because it kills all of them.
 //
 //   kernel mutants    a correct CPU kernel with one step overridden: `--kernel mutant:K5a`
