@@ -19,6 +19,7 @@
 #include "tools/gate/receipt.h"
 #include "tools/gate/reports.h"
 #include "tools/gate/run.h"
+#include "tools/gate/workflows.h"
 #include "tools/terminal/bars.h"
 #include "tools/version.h"
 
@@ -33,8 +34,8 @@ using gate::Outcome;
 struct Options {
   CommonOptions common;
   std::string config = "gate.json";
-  bool init = false, force = false, update_baseline = false;
-  std::vector<std::string> only;
+  bool init = false, force = false, update_baseline = false, without_speed = false;
+  std::vector<std::string> only, workflows;
   std::string out = "assay-failures", device = "auto";
   std::string junit, summary, receipt;
   bool annotate = false;
@@ -90,9 +91,20 @@ void write_receipt(const Options& options, const gate::RunOptions& run_options, 
 }
 
 int initialize(const Options& options) {
+  for (const std::string& name : options.workflows) (void)gate::workflow_named(name);
   if (fs::exists(options.config) && !options.force)
     throw InputError(options.config, "no file there yet, or --force", "one");
   write_text(options.config, "--init", gate::commented_config());
+  for (const std::string& name : options.workflows) {
+    const gate::Workflow& workflow = gate::workflow_named(name);
+    const fs::path path = fs::path(options.config).parent_path() / workflow_path(workflow);
+    if (fs::exists(path) && !options.force)
+      throw InputError(path.string(), "no file there yet, or --force", "one");
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    write_text(path.string(), "--workflow", workflow.text);
+    if (!options.common.quiet) fmt::print("wrote {}\n", path.string());
+  }
   if (!options.common.quiet)
     fmt::print("wrote {}\nNext: assay gate --config {} --update-baseline, and look at what it wrote.\n",
                options.config, options.config);
@@ -116,6 +128,7 @@ gate::RunOptions run_options_of(const Options& options) {
   run.workers = options.workers > 0 ? options.workers
                                     : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   run.update_baseline = options.update_baseline;
+  run.without_speed = options.without_speed;
   if (options.device == "auto")
     run.device = gate::find_device();
   else if (options.device == "none")
@@ -163,6 +176,9 @@ void register_gate(Registry& registry) {
   command->add_option("--config", options->config, "What is gated, and how strictly")->capture_default_str();
   command->add_flag("--init", options->init, "Write a commented gate.json and stop");
   command->add_flag("--force", options->force, "With --init: overwrite what is there");
+  command
+      ->add_option("--workflow", options->workflows, "With --init: github-cpu, github-gpu or gitlab as well")
+      ->delimiter(',');
   command->add_option("--only", options->only, "Names of kernels in gate.json")->delimiter(',');
   command->add_flag("--update-baseline", options->update_baseline,
                     "Write the baselines, and say what is different from the old ones");

@@ -127,7 +127,10 @@ void read_speed(const Json& json, const std::string& place, SpeedLimits& limits)
   reader.read("threshold", limits.threshold, 0.0001, 10);
   reader.read("seconds", limits.seconds, 0.1, 86400);
   reader.read("shapes", limits.shapes);
+  reader.read("clock", limits.clock);
   reader.finish();
+  if (!limits.clock.empty() && limits.clock != "wall" && limits.clock != "cpu")
+    throw InputError(place + ".clock", "\"wall\" or \"cpu\"", "\"" + limits.clock + "\"");
   if (limits.baseline_kernel.empty())
     throw InputError(place + ".baseline_kernel", "the kernel to be compared with", "none");
 }
@@ -248,6 +251,7 @@ Json strictness_of(const GatedKernel& kernel) {
   if (!kernel.speed.baseline_kernel.empty())
     json["performance"] = {{"baseline_kernel", kernel.speed.baseline_kernel},
                            {"threshold", kernel.speed.threshold},
+                           {"clock", kernel.speed.clock},
                            {"shapes", kernel.speed.shapes}};
   return json;
 }

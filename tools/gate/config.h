@@ -32,6 +32,7 @@ struct SpeedLimits {
   std::string baseline_kernel;      // a name or path as `kernel`; "" = speed is not gated
   double threshold = 0.02;          // slower than the baseline by more fails
   double seconds = 60;              // budget of one comparison
+  std::string clock;                // wall or cpu; "" = the bench's own choice
   std::vector<std::string> shapes;  // what `assay bench --shapes` takes; empty: its own families
 };
 

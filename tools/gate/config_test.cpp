@@ -45,7 +45,7 @@ TEST(GateConfig, ReadsEveryKey) {
       "headroom": {"most": 0.9, "times_baseline": 1.2, "floor": 0.01},
       "resources": {"report": "p.txt", "binary": "x.so", "more_registers": 1, "more_spill_bytes": 2,
                     "more_stack_bytes": 3, "more_shared_bytes": 4, "instruction_growth": 0.2},
-      "performance": {"baseline_kernel": "./y.so", "threshold": 0.05, "seconds": 9, "shapes": ["s"]}}]})",
+      "performance": {"baseline_kernel": "./y.so", "threshold": 0.05, "seconds": 9, "clock": "cpu", "shapes": ["s"]}}]})",
                                          "gate.json");
   EXPECT_EQ(config.root, "..");
   EXPECT_EQ(config.baselines, "b");
@@ -125,7 +125,7 @@ TEST(GateConfig, StrictnessTellsEverySofterEntryApart) {
   softer[3].headroom.floor = 0.5;
   softer[4].least_accepted = 0;
   softer[5].operations = {"mqa-logits"};
-  softer[6].speed = {"naive", 0.5, 60, {}};
+  softer[6].speed = {"naive", 0.5, 60, "", {}};
   for (const GatedKernel& other : softer) EXPECT_NE(strictness_of(other), strictness_of(kernel));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -15,6 +16,7 @@
 #include "tools/gate/receipt.h"
 #include "tools/gate/resources.h"
 #include "tools/gate/schedule_check.h"
+#include "tools/gate/speed.h"
 #include "tools/gate/tool_output.h"
 
 namespace assay::tools::gate {
@@ -212,6 +214,43 @@ void run_resource_checks(const RunOptions& options, const GatedKernel& kernel,
   run.findings.push_back(std::move(finding));
 }
 
+void run_speed_check(const RunOptions& options, const GatedKernel& kernel, KernelReport& report, GateRun& run,
+                     const Say& say) {
+  if (kernel.speed.baseline_kernel.empty()) return;
+  Finding finding;
+  finding.kernel = kernel.name;
+  finding.check = "performance";
+  finding.file = kernel.sources.empty() ? "" : kernel.sources.front();
+  if (options.without_speed) {
+    finding.outcome = Outcome::kNotRun;
+    finding.text = "--no-performance";
+  } else {
+    say(kernel.name + ": performance");
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+      std::vector<std::string> words{fs::read_symlink("/proc/self/exe").string()};
+      for (std::string& word : bench_arguments(kernel, kernel_in(options, kernel.kernel),
+                                               kernel_in(options, kernel.speed.baseline_kernel)))
+        words.push_back(std::move(word));
+      const ToolOutput output = tool_output(words);
+      if (output.text.empty())
+        throw EnvironmentError("assay bench", "a document on standard output",
+                               fmt::format("exit code {}: {}", output.exit_code, output.why));
+      report.speed = nlohmann::ordered_json::parse(output.text, nullptr, false);
+      finding = judge_speed(kernel, report.speed, "assay bench");
+    } catch (const Error& error) {
+      finding.outcome = Outcome::kBroken;
+      finding.text = error.what();
+    }
+    finding.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (finding.outcome != Outcome::kHeld)
+      finding.continue_with =
+          fmt::format("assay bench --kernel {} --baseline {}", kernel_in(options, kernel.kernel),
+                      kernel_in(options, kernel.speed.baseline_kernel));
+  }
+  run.findings.push_back(std::move(finding));
+}
+
 GateRun run_gate(const RunOptions& options, const Say& say) {
   GateRun run;
   for (const std::string& name : options.only)
@@ -230,6 +269,8 @@ GateRun run_gate(const RunOptions& options, const Say& say) {
     const std::optional<Baseline> before = read_baseline(options, kernel.name);
     if (!kernel.on_device || options.device.present) {
       right = run_kernel_checks(options, kernel, report, run, say);
+      // The time of a wrong kernel says nothing.
+      if (right) run_speed_check(options, kernel, report, run, say);
     } else {
       const std::string path = options.config.receipt.empty() ? "" : path_in(options, options.config.receipt);
       run.findings.push_back(
@@ -237,9 +278,11 @@ GateRun run_gate(const RunOptions& options, const Say& say) {
                         path.empty() ? options.config_path + " (no \"receipt\" key)" : path, before));
     }
     run_resource_checks(options, kernel, before, report, run);
-    if (options.update_baseline && right) {
+    // What the compiler says needs no device; headroom does.
+    const bool only_resources = kernel.on_device && !options.device.present && !report.resources.empty();
+    if (options.update_baseline && (right || only_resources)) {
       Baseline now = before.value_or(Baseline{});
-      now.headroom = report.headroom;
+      if (right) now.headroom = report.headroom;
       if (!report.resources.empty()) now.resources = report.resources;
       write_baseline(options, kernel.name, now, run);
     } else if (options.update_baseline) {

@@ -62,6 +62,10 @@ void run_whole_checks(const RunOptions& options, GateRun& run, const Say& say);
 void run_resource_checks(const RunOptions& options, const GatedKernel& kernel,
                          const std::optional<Baseline>& baseline, KernelReport& report, GateRun& run);
 
+// Nothing when the kernel has no baseline kernel.
+void run_speed_check(const RunOptions& options, const GatedKernel& kernel, KernelReport& report, GateRun& run,
+                     const Say& say);
+
 // The baseline's file, and what is in it; nullopt when there is no such file.
 [[nodiscard]] std::string baseline_path(const RunOptions& options, const std::string& name);
 [[nodiscard]] std::optional<Baseline> read_baseline(const RunOptions& options, const std::string& name);
