@@ -12,10 +12,10 @@
 #include "properties/kernels/registry.h"
 #include "tools/bench/machine_code.h"
 #include "tools/commands/bench_json.h"
+#include "tools/commands/bench_programs.h"
+#include "tools/commands/bench_table.h"
 #include "tools/commands/kernel_options.h"
-#include "tools/commands/trace_actions.h"
 #include "tools/report/html.h"
-#include "tools/terminal/bars.h"
 #include "tools/version.h"
 
 namespace assay::tools {
@@ -35,6 +35,7 @@ struct Options {
   std::int32_t repeats = 30;
   double budget_seconds = 5, threshold = 0.02, confidence = 0.95;
   std::string clock = "wall", html_path;
+  std::string program, baseline_program, filter;  // Google Benchmark programs instead of a kernel
 };
 
 // What is the same for all shapes of a run.
@@ -156,85 +157,13 @@ Json time_shape(const Options& options, const Plan& plan, const BenchShape& shap
   return bench_entry(result, baseline, surroundings);
 }
 
-Json device_json(const Plan& plan, const Options& options, const BenchShape& shape) {
-  if (!plan.on_device)
-    return {{"name", cpu_name()}, {"kind", "cpu"}, {"threads", std::thread::hardware_concurrency()}};
+Json device_json(const Options& options, const BenchShape& shape) {
   // A process that has looked at a device cannot fork children that use it.
   const ChildEnd end =
       run_in_child([](KernelWatch&) { return mirror_device_name(); }, options.kernel.timeout_seconds, {});
   if (end.kind != ChildEnd::Kind::kAnswered)
     throw EnvironmentError(text_of(shape), "a CUDA device that says its name", end.text);
   return {{"name", end.text}, {"kind", "cuda"}};
-}
-
-std::string named_or(const std::string& word, const char* instead) { return word.empty() ? instead : word; }
-
-void print_head(const Json& document, const Plan& plan) {
-  const Json& kernel = document.at("kernel");
-  fmt::print("{} on {}, {} caches, {} time, seed {}\n", kernel.at("name").get<std::string>(),
-             named_or(document.at("device").at("name").get<std::string>(), "this machine"),
-             document.at("cache").get<std::string>(), document.at("clock").get<std::string>(),
-             document.at("seed").get<std::uint64_t>());
-  if (!document.at("baseline").is_null())
-    fmt::print("against {}{}, threshold {:g} %\n", document.at("baseline").at("name").get<std::string>(),
-               plan.identical ? ": the same machine code" : "", 100 * document.at("threshold").get<double>());
-  fmt::print("\n{:>11} {:>11} {:>7} {:>11} {:>9} {:>9} {:>8}  {}\n", "median us", "min us", "spread",
-             "live bytes", "GB/s", "TFLOPS", "of floor", "floor");
-}
-
-void print_entry(const Json& entry) {
-  const Terminal terminal = terminal_of(stdout);
-  fmt::print("{}\n", toned(entry.at("shape").get<std::string>(), Tone::kStrong, terminal));
-  const Json& t = entry.at("kernel");
-  if (!t.is_null()) {
-    const Json& ceilings = entry.at("ceilings");
-    const bool memory = t.at("floor") == "memory";
-    fmt::print("{:>11.3f} {:>11.3f} {:>6.2f}% {:>11} {:>9.2f} {:>9.4f} {:>7.1f}%  {}, {:.4g} {}\n",
-               t.at("median_us").get<double>(), t.at("min_us").get<double>(),
-               100 * t.at("spread").get<double>(), grouped(t.at("live_bytes").get<std::int64_t>()),
-               t.at("gb_s").get<double>(), t.at("tflops").get<double>(),
-               t.at("percent_of_floor").get<double>(), t.at("floor").get<std::string>(),
-               ceilings.at(memory ? "gb_s" : "tflops").get<double>(), memory ? "GB/s" : "TFLOPS");
-    fmt::print("            {} results of {} runs judged, {} elements, {} wrong",
-               entry.at("verified").at("results").get<std::int64_t>(), t.at("runs").get<std::int64_t>(),
-               grouped(entry.at("verified").at("elements").get<std::int64_t>()),
-               entry.at("verified").at("wrong").get<std::int64_t>());
-    if (t.contains("tokens_per_s"))
-      fmt::print("; avg {:.3f} min {:.3f} max {:.3f} us, {} tokens/s", t.at("mean_us").get<double>(),
-                 t.at("min_us").get<double>(), t.at("max_us").get<double>(),
-                 grouped(static_cast<std::int64_t>(t.at("tokens_per_s").get<double>())));
-    const double mhz = entry.at("clock_mhz").at("high").get<double>();
-    if (mhz > 0)
-      fmt::print("; clock {:.0f} to {:.0f} MHz", entry.at("clock_mhz").at("low").get<double>(), mhz);
-    fmt::print("\n");
-  }
-  const std::string verdict = verdict_of(entry);
-  const int code = exit_code_of(verdict);
-  const Tone tone = code == 0 ? Tone::kGood : code == 4 ? Tone::kWarning : Tone::kBad;
-  const Json& c = entry.at("comparison");
-  std::string words;
-  if (verdict == "UNCHANGED") words = ": the same machine code, not compared";
-  if (!c.is_null() && c.at("pairs").get<std::int64_t>() > 0) {
-    const auto number = [](const Json& value) {
-      return value.is_null() ? std::string("?") : fmt::format("{:.4f}", value.get<double>());
-    };
-    words = fmt::format(": {:.4f} of the baseline's time [{}, {}], {} pairs; the same kernel twice [{}, {}]",
-                        c.at("ratio").get<double>(), number(c.at("low")), number(c.at("high")),
-                        c.at("pairs").get<std::int64_t>(), number(c.at("same_kernel").at("low")),
-                        number(c.at("same_kernel").at("high")));
-  }
-  const auto text = entry.at("text").get<std::string>();
-  if (verdict != "TIMED" || !text.empty())
-    fmt::print("            {}{}{}\n", toned(verdict, tone, terminal), words,
-               text.empty() ? "" : ": " + text);
-}
-
-int list_shapes() {
-  fmt::print("{:<16} {:<8} {}\n", "--shapes", "default", "shape");
-  for (const NamedShape& named : named_shapes())
-    fmt::print("{:<16} {:<8} {}\n", named.name, named.for_devices ? "cuda" : "cpu",
-               text_of(shape_from_text(named.text, "named shape")));
-  return kPass;
 }
 
 void check(const Options& options) {
@@ -251,62 +180,104 @@ void check(const Options& options) {
   if (options.cold && options.warm) throw InputError("--cold", "one of --cold and --warm", "both");
 }
 
-int run(const Options& options) {
-  if (options.list) return list_shapes();
-  check(options);
-  const Plan plan = plan_of(options);
-  Json document{{"schema", "assay.bench/1"}, {"seed", options.common.seed}, {"version", kVersion}};
-  document["device"] = device_json(plan, options, plan.shapes.front());
-  document["cache"] = plan.cold ? "cold" : "warm";
-  document["clock"] = plan.on_device ? "events" : options.clock;
-  document["threshold"] = options.threshold;
-  document["confidence"] = options.confidence;
-  const auto named = [](const std::string& kernel) {
-    const std::string path = path_of(kernel);
-    return Json{{"name", kernel}, {"path", path.empty() ? Json(nullptr) : Json(path)}};
+// What every document begins with.
+Json document_of(const Options& options, const std::string& kernel, const std::string& baseline,
+                 bool is_program) {
+  const auto named = [&](const std::string& name) {
+    const std::string path =
+        is_program ? std::filesystem::absolute(name).lexically_normal().string() : path_of(name);
+    return Json{{"name", name}, {"path", path.empty() ? Json(nullptr) : Json(path)}};
   };
-  document["kernel"] = named(options.kernel.kernel);
-  document["baseline"] = options.baseline.empty() ? Json(nullptr) : named(options.baseline);
+  return {
+      {"schema", "assay.bench/1"},
+      {"seed", options.common.seed},
+      {"version", kVersion},
+      {"device", {{"name", cpu_name()}, {"kind", "cpu"}, {"threads", std::thread::hardware_concurrency()}}},
+      {"cache", nullptr},
+      {"clock", options.clock},
+      {"threshold", options.threshold},
+      {"confidence", options.confidence},
+      {"kernel", named(kernel)},
+      {"baseline", baseline.empty() ? Json(nullptr) : named(baseline)}};
+}
+
+bool prints(const Options& options) { return !options.common.quiet && options.common.json_path != "-"; }
+
+// Adds the verdict, writes everything that was asked for, and gives the exit code.
+int finish(const Options& options, Json document, std::size_t planned) {
+  const Json& entries = document.at("shapes");
+  const std::string verdict = worst_verdict(entries);
+  const bool partial = interrupted || entries.size() < planned;
+  const int code = partial && exit_code_of(verdict) == kPass ? kInconclusive : exit_code_of(verdict);
+  if (prints(options))
+    fmt::print("\n{}{}\n", verdict,
+               partial ? fmt::format(", interrupted after {} of {}", entries.size(), planned) : "");
+  document["verdict"] = verdict;
+  document["exit_code"] = code;
+  document["partial"] = partial;
+  write_json(options.common, document);
+  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
+  return code;
+}
+
+int run_programs(const Options& options) {
+  if (options.program.empty()) throw InputError("--baseline-program", "--program beside it", "none");
+  ProgramBenchOptions bench{options.program,    options.baseline_program, options.filter,
+                            options.repeats,    options.budget_seconds,   options.threshold,
+                            options.confidence, options.clock == "cpu"};
+  const std::vector<std::string> names = common_benchmarks(bench);
+  Json document = document_of(options, options.program, options.baseline_program, true);
+  const bool print = prints(options);
+  if (print) print_bench_head(document);
+  ProgressLine line(!options.common.quiet);
+  document["shapes"] = bench_programs(
+      bench, names,
+      [&](const Json& entry) {
+        line.hide();
+        if (print) print_bench_entry(entry);
+      },
+      [&](const std::string& text) {
+        if (line.due()) line.show(text);
+      },
+      [] { return interrupted.load(); });
+  return finish(options, std::move(document), names.size());
+}
+
+int run(const Options& options) {
+  if (options.list) return print_named_shapes(), kPass;
+  check(options);
+  if (!options.program.empty() || !options.baseline_program.empty()) return run_programs(options);
+  const Plan plan = plan_of(options);
+  Json document = document_of(options, options.kernel.kernel, options.baseline, false);
+  document["cache"] = plan.cold ? "cold" : "warm";
+  if (plan.on_device) {
+    document["device"] = device_json(options, plan.shapes.front());
+    document["clock"] = "events";
+  }
   Json& entries = document["shapes"] = Json::array();
-  const bool print = !options.common.quiet && options.common.json_path != "-";
-  if (print) print_head(document, plan);
+  const bool print = prints(options);
+  if (print) print_bench_head(document);
   ProgressLine line(!options.common.quiet);
   for (std::size_t i = 0; i < plan.shapes.size() && !interrupted; ++i) {
     const BenchShape& shape = plan.shapes[i];
     const double left = static_cast<double>(plan.shapes.size() - i) * options.budget_seconds;
     const double begun = line.seconds();
+    const auto tick = [&](KernelWatch& watch) {
+      watch.stop = interrupted.load();
+      if (line.due())
+        line.show(fmt::format("shape {} of {}, {} runs, about {:.0f} s left at most", i + 1,
+                              plan.shapes.size(), watch.runs.load(),
+                              std::max(0.0, left - (line.seconds() - begun))));
+    };
     const ChildEnd end =
         run_in_child([&](KernelWatch& watch) { return time_shape(options, plan, shape, watch).dump(); },
-                     options.kernel.timeout_seconds,
-                     [&](KernelWatch& watch) {
-                       watch.stop = interrupted.load();
-                       if (line.due())
-                         line.show(fmt::format("shape {} of {}, {} runs, about {:.0f} s left at most", i + 1,
-                                               plan.shapes.size(), watch.runs.load(),
-                                               std::max(0.0, left - (line.seconds() - begun))));
-                     });
+                     options.kernel.timeout_seconds, tick);
     entries.push_back(end.kind == ChildEnd::Kind::kAnswered ? Json::parse(end.text)
                                                             : lost_entry(shape, end.text));
-    if (print) {
-      line.hide();
-      print_entry(entries.back());
-      std::fflush(stdout);
-    }
+    line.hide();
+    if (print) print_bench_entry(entries.back());
   }
-  const std::string verdict = worst_verdict(entries);
-  const bool partial = interrupted || entries.size() < plan.shapes.size();
-  const int code = partial && exit_code_of(verdict) == kPass ? kInconclusive : exit_code_of(verdict);
-  document["verdict"] = verdict;
-  document["exit_code"] = code;
-  document["partial"] = partial;
-  if (print)
-    fmt::print("\n{}{}\n", verdict,
-               partial
-                   ? fmt::format(", interrupted after {} of {} shapes", entries.size(), plan.shapes.size())
-                   : "");
-  write_json(options.common, document);
-  if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
-  return code;
+  return finish(options, std::move(document), plan.shapes.size());
 }
 
 }  // namespace
@@ -342,6 +313,11 @@ void register_bench(Registry& registry) {
                    "wall, or cpu: time of this process, other programs' turns left out")
       ->check(CLI::IsMember({"wall", "cpu"}))
       ->capture_default_str();
+  command->add_option("--program", options->program, "Google Benchmark program to time, instead of a kernel")
+      ->check(CLI::ExistingFile);
+  command->add_option("--baseline-program", options->baseline_program, "Another build of it, to compare with")
+      ->check(CLI::ExistingFile);
+  command->add_option("--filter", options->filter, "Only its benchmarks that match this regular expression");
   command
       ->add_option("--html", options->html_path,
                    "Write roofline, times over length and comparison as one page")
@@ -349,7 +325,9 @@ void register_bench(Registry& registry) {
   add_common_options(*command, options->common);
   command->footer(
       "\nExamples:\n  assay bench --kernel twin --shapes small\n  assay bench --kernel ./new.so --baseline "
-      "./old.so --budget 20\n  assay bench --kernel naive --shapes mqa-logits,M=64,ctx=512 --json -");
+      "./old.so --budget 20\n  assay bench --kernel naive --shapes mqa-logits,M=64,ctx=512 --json -\n  assay "
+      "bench "
+      "--program new/twin_bench --baseline-program old/twin_bench --filter Gemm --clock cpu");
   command->callback([&registry, options] { registry.chosen = [options] { return run(*options); }; });
 }
 

@@ -88,25 +88,12 @@ Json bench_entry(const BenchResult& result, BenchBaseline against, const BenchSu
     baseline["wrong"] = result.a.wrong_results;
   }
   entry["comparison"] = nullptr;
-  if (identical && !kernel.unsupported)
-    entry["comparison"] = {{"verdict", name_of(SpeedVerdict::kUnchanged)},
-                           {"ratio", 1.0},
-                           {"low", 1.0},
-                           {"high", 1.0},
-                           {"pairs", 0},
-                           {"same_kernel", {{"low", 1.0}, {"high", 1.0}}}};
-  if (result.comparison && !result.comparison->seconds_a.empty()) {
-    const Comparison& c = *result.comparison;
+  if (identical && !kernel.unsupported) entry["comparison"] = unchanged_json();
+  if (result.comparison && !result.comparison->seconds_a.empty())
     // Being faster or slower than something wrong says nothing.
-    const SpeedVerdict verdict = result.a.wrong_results > 0 ? SpeedVerdict::kInconclusive : c.verdict;
-    entry["comparison"] = {
-        {"verdict", name_of(verdict)},
-        {"ratio", c.ratio()},
-        {"low", ratio_of(c.difference.low)},
-        {"high", ratio_of(c.difference.high)},
-        {"pairs", c.seconds_a.size()},
-        {"same_kernel", {{"low", ratio_of(c.same_kernel.low)}, {"high", ratio_of(c.same_kernel.high)}}}};
-  }
+    entry["comparison"] =
+        comparison_json(*result.comparison, result.a.wrong_results > 0 ? SpeedVerdict::kInconclusive
+                                                                       : result.comparison->verdict);
   entry["verified"] = verified_of(kernel);
   entry["text"] = !kernel.judgement.text.empty()                 ? kernel.judgement.text
                   : kernel.unsupported                           ? "the kernel declines this shape"
@@ -121,6 +108,24 @@ Json bench_entry(const BenchResult& result, BenchBaseline against, const BenchSu
                        {"arithmetic_from", surroundings.ceilings.arithmetic_from}};
   entry["clock_mhz"] = {{"low", surroundings.lowest_mhz}, {"high", surroundings.highest_mhz}};
   return entry;
+}
+
+Json comparison_json(const Comparison& c, SpeedVerdict verdict) {
+  return {{"verdict", name_of(verdict)},
+          {"ratio", c.ratio()},
+          {"low", ratio_of(c.difference.low)},
+          {"high", ratio_of(c.difference.high)},
+          {"pairs", c.seconds_a.size()},
+          {"same_kernel", {{"low", ratio_of(c.same_kernel.low)}, {"high", ratio_of(c.same_kernel.high)}}}};
+}
+
+Json unchanged_json() {
+  return {{"verdict", name_of(SpeedVerdict::kUnchanged)},
+          {"ratio", 1.0},
+          {"low", 1.0},
+          {"high", 1.0},
+          {"pairs", 0},
+          {"same_kernel", {{"low", 1.0}, {"high", 1.0}}}};
 }
 
 Json lost_entry(const BenchShape& shape, const std::string& why) {

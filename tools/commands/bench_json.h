@@ -30,6 +30,10 @@ enum class BenchBaseline : std::uint8_t {
 [[nodiscard]] nlohmann::ordered_json bench_entry(const BenchResult& result, BenchBaseline baseline,
                                                  const BenchSurroundings& surroundings);
 
+// The entry's "comparison"; the verdict may be another one than the times alone give.
+[[nodiscard]] nlohmann::ordered_json comparison_json(const Comparison& comparison, SpeedVerdict verdict);
+[[nodiscard]] nlohmann::ordered_json unchanged_json();  // identical machine code
+
 // Of a shape whose kernel ended its process or never came back.
 [[nodiscard]] nlohmann::ordered_json lost_entry(const BenchShape& shape, const std::string& why);
 

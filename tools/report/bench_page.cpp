@@ -32,10 +32,12 @@ std::string short_shape(const Json& entry) {
 
 bool timed(const Json& side) { return !side.is_null() && side.contains("median_us"); }
 
+// Those whose floor is known.
 std::vector<const Json*> entries_of(const Json& run, const std::string& operation) {
   std::vector<const Json*> list;
   for (const Json& entry : run.at("shapes"))
-    if (entry.at("op") == operation && timed(entry.at("kernel"))) list.push_back(&entry);
+    if (entry.at("op") == operation && timed(entry.at("kernel")) && entry.contains("ceilings"))
+      list.push_back(&entry);
   return list;
 }
 
@@ -230,7 +232,8 @@ std::string findings(const Json& run) {
 }  // namespace
 
 std::string bench_page(const Json& run) {
-  std::string head = text(run.at("device"), "name") + " · " + text(run, "cache") + " caches · " +
+  std::string head = text(run.at("device"), "name") + " · " +
+                     (run.at("cache").is_null() ? "" : text(run, "cache") + " caches · ") +
                      text(run, "clock") + " time · seed " +
                      std::to_string(run.at("seed").get<std::uint64_t>());
   std::string title = text(run.at("kernel"), "name");

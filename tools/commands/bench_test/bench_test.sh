@@ -55,6 +55,17 @@ expect 0 "" "$assay" report run.json --out again.html
 cmp -s page.html again.html || complain "--html and assay report differ"
 [ "$(grep -o '<circle' page.html | wc -l)" -eq 6 ] || complain "three lengths are not three points in two pictures"
 
+# Benchmark programs: the benchmark that is 5 % slower is, the other one is not.
+programs() { "$assay" bench --program "$plugins/program_$1" --baseline-program "$plugins/program_plain" --json programs.json; }
+expect 3 "SLOWER: 1.0[3-7]" programs slower
+grep -A1 'BM_fixed' out | grep -q "SLOWER" && complain "the benchmark that is as fast is called slower"
+grep -q '"verdict": "EQUAL"' programs.json || complain "the benchmark that is as fast is not called equal"
+expect 0 "EQUAL" programs relabelled
+expect 0 "UNCHANGED" programs plain
+expect 0 "BM_changed" "$assay" bench --program "$plugins/program_plain" --clock cpu --repeats 3 --html page.html
+expect 2 "a benchmark program that ends with 0" "$assay" bench --program /bin/false
+expect 2 "both" "$assay" bench --kernel naive --cold --warm
+
 # Ctrl-C: what there is, complete, and said to be partial.
 "$assay" bench --kernel "$plugins/relabelled.so" --baseline "$plugins/plain.so" --budget 60 --threshold 0.00001 \
   --json partial.json >out 2>&1 &
