@@ -108,27 +108,29 @@ double rounded_up(double value) {
 }
 
 std::string baseline_text(const std::string& name, const Baseline& baseline) {
-  Json json{{"schema", kBaselineSchema}, {"name", name}};
-  if (!baseline.headroom.empty()) {
-    Json& headroom = json["headroom"] = Json::object();
-    for (const auto& [key, value] : baseline.headroom) headroom[key] = value;
-  }
-  if (!baseline.resources.empty()) {
-    Json& resources = json["resources"] = Json::object();
-    for (const auto& [name_of_entry, entry] : baseline.resources) {
-      Json& one = resources[name_of_entry] = Json::object();
-      for (const Figure& figure : kFigures) one[figure.name] = entry.*(figure.value);
-      if (!entry.instructions.empty()) {
-        Json& instructions = one["instructions"] = Json::object();
-        for (const auto& [opcode, count] : entry.instructions) instructions[opcode] = count;
-      }
+  // One line per figure or entry function: what a diff can show.
+  std::string text =
+      fmt::format("{{\n  \"schema\": {},\n  \"name\": {}", Json(kBaselineSchema).dump(), Json(name).dump());
+  const auto section = [&](const char* key, const auto& values, const auto& json_of) {
+    if (values.empty()) return;
+    text += fmt::format(",\n  \"{}\": {{", key);
+    const char* separator = "\n";
+    for (const auto& [line, value] : values) {
+      text += fmt::format("{}    {}: {}", separator, Json(line).dump(), json_of(value).dump());
+      separator = ",\n";
     }
-  }
-  if (!baseline.balance.empty()) {
-    Json& balance = json["balance"] = Json::object();
-    for (const auto& [planner, value] : baseline.balance) balance[planner] = value;
-  }
-  return json.dump(2) + "\n";
+    text += "\n  }";
+  };
+  const auto number = [](double value) { return Json(value); };
+  section("headroom", baseline.headroom, number);
+  section("resources", baseline.resources, [](const EntryResources& entry) {
+    Json one = Json::object();
+    for (const Figure& figure : kFigures) one[figure.name] = entry.*(figure.value);
+    if (!entry.instructions.empty()) one["instructions"] = entry.instructions;
+    return one;
+  });
+  section("balance", baseline.balance, number);
+  return text + "\n}\n";
 }
 
 Baseline parse_baseline(const std::string& text, const std::string& place) {
