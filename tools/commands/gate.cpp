@@ -37,7 +37,7 @@ struct Options {
   bool init = false, force = false, update_baseline = false, without_speed = false;
   std::vector<std::string> only, workflows;
   std::string out = "assay-failures", device = "auto";
-  std::string junit, summary, receipt;
+  std::string junit, summary, receipt, changed_since;
   bool annotate = false;
   int workers = 0;
 };
@@ -122,6 +122,7 @@ gate::RunOptions run_options_of(const Options& options) {
   run.root = (fs::path(options.config).parent_path() / run.config.root).lexically_normal().string();
   if (run.root.empty()) run.root = ".";
   run.only = options.only;
+  run.changed_since = options.changed_since;
   run.out = options.out;
   if (options.workers < 0 || options.workers > 1024)
     throw InputError("--workers", "1 to 1024, or 0 for one per core", std::to_string(options.workers));
@@ -180,6 +181,11 @@ void register_gate(Registry& registry) {
       ->add_option("--workflow", options->workflows, "With --init: github-cpu, github-gpu or gitlab as well")
       ->delimiter(',');
   command->add_option("--only", options->only, "Names of kernels in gate.json")->delimiter(',');
+  command
+      ->add_option(
+          "--changed-since", options->changed_since,
+          "A git revision: leave out kernels of which no file changed since (those without sources stay)")
+      ->type_name("REVISION");
   command->add_flag("--update-baseline", options->update_baseline,
                     "Write the baselines, and say what is different from the old ones");
   command

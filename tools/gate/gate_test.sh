@@ -110,6 +110,29 @@ expect 0 "exit code 0" "$assay" gate --device none
 sed -i 's/H200/H100/' receipt.json
 expect 1 "was changed after it was written" "$assay" gate --device none
 
+# Only what changed: by its own files, their includes, and what says how strictly.
+if command -v git >/dev/null; then
+  mkdir part && cd part || exit 1
+  cat >gate.json <<JSON
+{"schema": "assay.gate-config/1", "baselines": "base", "kernels": [
+  {"name": "one", "kernel": "$seeded/plain.so", "sources": ["one.c"], "cases": 20},
+  {"name": "two", "kernel": "$seeded/plain.so", "sources": ["two.c"], "cases": 20}]}
+JSON
+  echo '#include "both.h"' >one.c
+  echo 'int two;' >two.c
+  echo 'int both;' >both.h
+  "$assay" gate --update-baseline --quiet
+  git init -q . && git add . && git -c user.name=t -c user.email=t@t commit -q -m "t"
+  expect 0 "0 held, 0 failed, 0 without a verdict, 2 not run here" "$assay" gate --changed-since HEAD
+  echo '/* */' >>both.h
+  expect 0 "none of its 1 files changed since HEAD" "$assay" gate --changed-since HEAD
+  grep -q "held  *corpus" out || complain "a kernel whose include changed was left out"
+  sed -i 's/"cases": 20/"cases": 21/' gate.json
+  expect 0 "0 not run here" "$assay" gate --changed-since HEAD
+  expect 2 "a revision that git knows here" "$assay" gate --changed-since nowhere
+  cd ..
+fi
+
 # Resources, from the compiler's words.
 cat >report.txt <<'TEXT'
 ptxas info    : Compiling entry function '_Z5plainPfi' for 'sm_90a'

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 namespace assay::tools::gate {
 namespace {
@@ -33,6 +34,7 @@ class Receipts : public testing::Test {
     report.name = "k";
     report.ran_on = "NVIDIA H200, driver 13.0";
     report.headroom = {{"mqa-logits/codes", 0.1}};
+    report.speed = {{"ratio", 0.1 + 0.2}, {"high", std::numeric_limits<double>::infinity()}, {"pairs", 7u}};
     run_.kernels = {report};
     for (const char* check : {"corpus", "properties mqa-logits", "claims mqa-logits", "headroom"}) {
       Finding finding;

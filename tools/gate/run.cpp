@@ -214,6 +214,40 @@ void run_resource_checks(const RunOptions& options, const GatedKernel& kernel,
   run.findings.push_back(std::move(finding));
 }
 
+// Files that git says are different now from what they were in that revision, from the root; new ones that are
+// not ignored, too.
+std::vector<std::string> changed_files(const RunOptions& options) {
+  std::vector<std::string> files;
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"git", "-c", "core.quotepath=off", "-C", options.root, "diff", "--name-only",
+                                 "--relative", options.changed_since, "--", "."},
+        std::vector<std::string>{"git", "-c", "core.quotepath=off", "-C", options.root, "ls-files",
+                                 "--others", "--exclude-standard"}}) {
+    const ToolOutput output = tool_output(words);
+    if (output.exit_code != 0)
+      throw InputError("--changed-since", "a revision that git knows here", output.why);
+    std::istringstream lines(output.text);
+    for (std::string line; std::getline(lines, line);) files.push_back(line);
+  }
+  return files;
+}
+
+// "" when the kernel has to be gated; why not, otherwise.
+std::string left_out_because(const RunOptions& options, const GatedKernel& kernel,
+                             const std::vector<std::string>& changed) {
+  if (options.changed_since.empty()) return "";
+  // What decides how strictly is gated touches everything.
+  const std::string config = fs::path(options.config_path).lexically_relative(options.root).generic_string();
+  const std::string baseline = options.config.baselines + "/" + kernel.name + ".json";
+  for (const std::string& name : changed)
+    if (name == config || name == baseline || name == options.config.receipt ||
+        name == options.config.known_failures)
+      return "";
+  const SourceClosure closure = source_closure(options.root, kernel.sources, kernel.include_paths);
+  if (is_touched(closure.files, changed)) return "";
+  return fmt::format("none of its {} files changed since {}", closure.files.size(), options.changed_since);
+}
+
 void run_speed_check(const RunOptions& options, const GatedKernel& kernel, KernelReport& report, GateRun& run,
                      const Say& say) {
   if (kernel.speed.baseline_kernel.empty()) return;
@@ -257,12 +291,23 @@ GateRun run_gate(const RunOptions& options, const Say& say) {
     if (std::none_of(options.config.kernels.begin(), options.config.kernels.end(),
                      [&](const GatedKernel& kernel) { return kernel.name == name; }))
       throw InputError("--only", "names of kernels in " + options.config_path, name);
+  const std::vector<std::string> changed =
+      options.changed_since.empty() ? std::vector<std::string>{} : changed_files(options);
   if (options.only.empty()) run_whole_checks(options, run, say);
   if (exit_code_of(run.findings) == kMutantSurvived) return run;
   for (const GatedKernel& kernel : options.config.kernels) {
     const bool chosen = options.only.empty() || std::find(options.only.begin(), options.only.end(),
                                                           kernel.name) != options.only.end();
     if (!chosen || interrupted) continue;
+    if (const std::string why = left_out_because(options, kernel, changed); !why.empty()) {
+      Finding finding;
+      finding.kernel = kernel.name;
+      finding.check = "changed";
+      finding.outcome = Outcome::kNotRun;
+      finding.text = why;
+      run.findings.push_back(std::move(finding));
+      continue;
+    }
     KernelReport report;
     report.name = kernel.name;
     bool right = false;

@@ -25,6 +25,7 @@ struct RunOptions {
   std::string config_path;        // as the user typed it
   std::string root;               // the folder that its paths start from
   std::vector<std::string> only;  // names of kernels; empty: all, and the checks of the whole run
+  std::string changed_since;      // a git revision: kernels of which no file changed are left out; "" = none
   std::string out;                // folder of failing cases; "" = none
   int workers = 1;
   bool update_baseline = false;

@@ -81,6 +81,12 @@ SourceClosure source_closure(const std::string& root, const std::vector<std::str
   return closure;
 }
 
+bool is_touched(const FileDigests& files, const std::vector<std::string>& changed) {
+  return files.empty() || std::any_of(changed.begin(), changed.end(), [&](const std::string& name) {
+           return files.find(name) != files.end();
+         });
+}
+
 std::string digest_of(const FileDigests& files, const std::vector<std::string>& flags) {
   // Lengths before texts: no two lists give the same bytes.
   std::string bytes;

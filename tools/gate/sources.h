@@ -29,6 +29,10 @@ struct SourceClosure {
 // The names in #include "..." lines, in order; comments are not looked at more closely.
 [[nodiscard]] std::vector<std::string> quoted_includes(const std::string& text);
 
+// Is one of the kernel's files among the changed ones? Paths relative to the same root. A kernel without
+// sources counts as changed: nothing is known about it.
+[[nodiscard]] bool is_touched(const FileDigests& files, const std::vector<std::string>& changed);
+
 // One digest of all files, flags and names.
 [[nodiscard]] std::string digest_of(const FileDigests& files, const std::vector<std::string>& flags);
 

@@ -62,6 +62,14 @@ TEST_F(Sources, AFileThatComesOrGoesIsNamed) {
   EXPECT_EQ(file_differences(then.files, closure().files), expected);
 }
 
+TEST_F(Sources, AKernelIsTouchedByItsFilesAndTheirIncludesOnly) {
+  const FileDigests files = closure().files;
+  EXPECT_TRUE(is_touched(files, {"README.md", "include/shared/b.h"}));
+  EXPECT_FALSE(is_touched(files, {"src/c.h", "b.h"}));
+  EXPECT_FALSE(is_touched(files, {}));
+  EXPECT_TRUE(is_touched({}, {})) << "nothing is known of it";
+}
+
 TEST_F(Sources, FlagsAndTheirBordersChangeTheDigest) {
   const SourceClosure found = closure();
   EXPECT_NE(digest_of(found.files, {"-O2"}), digest_of(found.files, {"-O3"}));
