@@ -37,9 +37,10 @@ BenchShape small(const char* text = "mqa-logits,M=2,ctx=16,H=4,D=16") {
 }
 
 TEST(BenchRun, EveryOperationIsTimedAndItsResultsAreJudged) {
-  for (const char* text : {"mqa-logits,M=2,ctx=16,H=4,D=16", "schedule-metadata,B=8,ctx=1000,parts=7",
-                           "paged-mqa-logits,B=2,ctx=70,H=4,D=16,next_n=2",
-                           "paged-attention,B=2,ctx=70,H=4,Hkv=2,D=16,next_n=2"}) {
+  for (const char* text :
+       {"mqa-logits,M=2,ctx=16,H=4,D=16", "schedule-metadata,B=8,ctx=1000,parts=7",
+        "paged-mqa-logits,B=2,ctx=70,H=4,D=16,next_n=2", "paged-attention,B=2,ctx=70,H=4,Hkv=2,D=16,next_n=2",
+        "merge,T=5,H=2,D=16", "cache-write,T=21,Hkv=2,D=16,block=8"}) {
     const BenchShape shape = small(text);
     const BenchResult result = bench_shape(shape, naive(shape.operation), nullptr, false, quick());
     EXPECT_EQ(result.a.judgement.status, Status::kPassed) << text << result.a.judgement.text;

@@ -2,22 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
-#include <numeric>
-#include <utility>
 
 #include "model/core/check.h"
-#include "model/core/paged_layout.h"
-#include "model/core/philox.h"
 
 namespace assay::tools {
 namespace {
 
-using properties::MqaParameters;
 using properties::Operation;
-using properties::PagedAttentionParameters;
-using properties::PagedMqaParameters;
-using properties::ScheduleParameters;
 
 // The keys of an operation, in the order in which they are printed.
 struct Key {
@@ -45,117 +36,24 @@ const std::vector<Key>& keys_of(Operation operation) {
                                           {"D", &BenchShape::dims, 4, 1024},
                                           {"next_n", &BenchShape::next_n, 1, 1 << 20},
                                           {"block", &BenchShape::block_tokens, 1, 1 << 16}};
+  static const std::vector<Key> merge{{"T", &BenchShape::queries, 1, 1 << 20},
+                                      {"H", &BenchShape::heads, 1, 1024},
+                                      {"D", &BenchShape::dims, 1, 1024}};
+  static const std::vector<Key> cache_write{{"T", &BenchShape::queries, 1, 1 << 16},
+                                            {"Hkv", &BenchShape::kv_heads, 1, 128},
+                                            {"D", &BenchShape::dims, 16, 1024},
+                                            {"block", &BenchShape::block_tokens, 1, 1 << 16}};
   static const std::vector<Key> none;
+  if (operation == Operation::kMerge) return merge;
+  if (operation == Operation::kCacheWrite) return cache_write;
   if (operation == Operation::kPagedAttention) return attention;
   if (operation == Operation::kPagedMqaLogits) return paged;
   if (operation == Operation::kMqaLogits) return prefill;
   if (operation == Operation::kScheduleMetadata) return schedule;
   return none;
 }
-bool has_values(Operation operation) { return operation != Operation::kScheduleMetadata; }
-
-std::int64_t output_bytes(const BenchShape& s) { return s.output == ElementType::kBf16 ? 2 : 4; }
-
-// Query i of a sequence sees the tokens up to its own: ctx - next_n + i + 1 of them.
-std::int64_t visible_tokens(const BenchShape& s, std::int32_t i) {
-  return std::max<std::int64_t>(0, std::int64_t{s.context_tokens} - s.next_n + i + 1);
-}
-
-std::vector<std::int64_t> numbers(std::int64_t count) {
-  std::vector<std::int64_t> list(static_cast<std::size_t>(count));
-  std::iota(list.begin(), list.end(), std::int64_t{0});
-  return list;
-}
-
-// Every sequence its own blocks, in shuffled places.
-properties::Pool pool_of(const BenchShape& s, std::int64_t block_bytes) {
-  properties::Pool pool;
-  pool.block_tokens = s.block_tokens;
-  const std::int64_t each = ceil_div(s.context_tokens, s.block_tokens), blocks = each * s.batch;
-  pool.blocks = blocks + 1;  // one of nobody
-  pool.block_stride = block_bytes;
-  pool.physical = numbers(blocks);
-  pool.content = pool.physical;
-  const RandomStream stream(1, "bench places");
-  for (std::size_t i = pool.physical.size(); i > 1; --i)
-    std::swap(pool.physical[i - 1], pool.physical[stream.below(i, static_cast<std::uint32_t>(i))]);
-  std::int32_t next = 0;
-  for (std::int32_t b = 0; b < s.batch; ++b) {
-    std::vector<std::int32_t>& table = pool.tables.emplace_back(static_cast<std::size_t>(each));
-    for (std::int32_t& block : table) block = next++;
-  }
-  pool.table_columns = static_cast<std::int32_t>(each);
-  pool.table_stride = each;
-  return pool;
-}
-
-PagedMqaParameters paged_of(const BenchShape& s) {
-  PagedMqaParameters p;
-  p.heads = s.heads;
-  p.dims = s.dims;
-  p.next_n = s.next_n;
-  p.contexts.assign(static_cast<std::size_t>(s.batch), s.context_tokens);
-  p.pool = pool_of(s, make_fused_index_layout(s.block_tokens, s.dims).block_bytes());
-  p.row_content = numbers(p.rows());
-  p.q_head_stride = s.dims;
-  p.q_row_stride = std::int64_t{s.heads} * s.dims;
-  p.q_sequence_stride = s.next_n * p.q_row_stride;
-  p.weights_stride = s.heads;
-  p.output = s.output;
-  p.columns = s.context_tokens;
-  p.logits_stride = ceil_div(s.context_tokens, 256) * 256;
-  return p;
-}
-
-MqaParameters prefill_of(const BenchShape& s) {
-  MqaParameters p;
-  p.heads = s.heads;
-  p.dims = s.dims;
-  p.keys = s.context_tokens;
-  p.starts.assign(static_cast<std::size_t>(s.queries), 0);
-  p.ends.assign(static_cast<std::size_t>(s.queries), s.context_tokens);
-  p.row_content = numbers(s.queries);
-  p.q_head_stride = p.key_stride = s.dims;
-  p.q_row_stride = std::int64_t{s.heads} * s.dims;
-  p.weights_stride = s.heads;
-  p.output = s.output;
-  p.columns = s.context_tokens;
-  p.logits_stride = ceil_div(s.context_tokens, 256) * 256;
-  return p;
-}
-
-PagedAttentionParameters attention_of(const BenchShape& s) {
-  PagedAttentionParameters p;
-  p.heads = s.heads;
-  p.kv_heads = s.kv_heads;
-  p.dims = s.dims;
-  p.output = s.output;
-  p.inner_stride = s.dims;
-  p.outer_stride = std::int64_t{s.kv_heads} * s.dims;
-  p.pool = pool_of(s, s.block_tokens * p.outer_stride * bytes_of(p.kv_type));
-  p.value_block_stride = p.pool.block_stride;
-  p.value_table_stride = p.pool.table_stride;
-  p.contexts.assign(static_cast<std::size_t>(s.batch), s.context_tokens);
-  p.queries.assign(static_cast<std::size_t>(s.batch), s.next_n);
-  p.row_content = numbers(std::int64_t{s.batch} * s.next_n);
-  p.q_head_stride = p.out_head_stride = s.dims;
-  p.q_row_stride = p.out_row_stride = std::int64_t{s.heads} * s.dims;
-  p.lse_stride = s.heads;
-  p.causal = true;
-  p.softmax_scale = 1 / std::sqrt(static_cast<float>(s.dims));  // an fp32 number, as kernels take it
-  return p;
-}
-
-ScheduleParameters schedule_of(const BenchShape& s) {
-  ScheduleParameters p;
-  const RandomStream stream(1, "bench contexts");
-  for (std::int32_t b = 0; b < s.batch; ++b)
-    p.contexts.push_back(1 +
-                         static_cast<std::int32_t>(stream.below(
-                             static_cast<std::uint64_t>(b), static_cast<std::uint32_t>(s.context_tokens))));
-  p.unit_tokens = s.unit_tokens;
-  p.parts = s.parts;
-  return p;
+bool has_values(Operation operation) {
+  return operation != Operation::kScheduleMetadata && operation != Operation::kCacheWrite;
 }
 
 }  // namespace
@@ -172,11 +70,11 @@ BenchShape shape_from_text(const std::string& text, const std::string& place) {
       if (keys_of(shape.operation).empty())
         throw InputError(place,
                          "an operation with shapes to time (paged-mqa-logits, mqa-logits, "
-                         "paged-attention, schedule-metadata)",
+                         "paged-attention, schedule-metadata, merge, cache-write)",
                          word);
       if (shape.operation == Operation::kPagedMqaLogits) shape.context_tokens = 1024;
       if (shape.operation == Operation::kScheduleMetadata) shape.batch = 256, shape.context_tokens = 65536;
-      if (shape.operation == Operation::kPagedAttention) {
+      if (shape.operation == Operation::kPagedAttention || shape.operation == Operation::kMerge) {
         shape.heads = 8;
         shape.output = ElementType::kBf16;
       }
@@ -236,6 +134,12 @@ const std::vector<NamedShape>& named_shapes() {
       {"small", "schedule-metadata,B=32", false},
       {"medium", "schedule-metadata,B=256", false},
       {"wide", "schedule-metadata,B=4096", false},
+      {"small", "merge,T=4", false},
+      {"medium", "merge,T=64", false},
+      {"wide", "merge,T=128,H=64,D=128", false},
+      {"small", "cache-write,T=16", false},
+      {"medium", "cache-write,T=256,Hkv=8,D=128", false},
+      {"wide", "cache-write,T=2048,Hkv=8,D=128,block=16", false},
       {"decode-1x8k", "paged-mqa-logits,B=1,ctx=8192,H=64,D=128", true},
       {"decode-16x8k", "paged-mqa-logits,B=16,ctx=8192,H=64,D=128", true},
       {"decode-64x8k", "paged-mqa-logits,B=64,ctx=8192,H=64,D=128", true},
@@ -243,6 +147,8 @@ const std::vector<NamedShape>& named_shapes() {
       {"decode-1x8k", "paged-attention,B=1,ctx=8192,H=64,Hkv=8,D=128", true},
       {"decode-4x8k", "paged-attention,B=4,ctx=8192,H=64,Hkv=8,D=128", true},
       {"prefill-1k", "paged-attention,B=1,ctx=1024,H=16,Hkv=4,D=128,next_n=1024", true},
+      {"merge-8k", "merge,T=8192,H=64,D=128", true},
+      {"write-8k", "cache-write,T=8192,Hkv=8,D=128,block=16", true},
       {"medium", "schedule-metadata,B=256", true},
       {"wide", "schedule-metadata,B=4096", true},
   };
@@ -324,60 +230,6 @@ std::vector<BenchShape> shapes_from_words(const std::vector<std::string>& words,
   }
   if (shapes.empty()) throw InputError("--shapes", "a shape of the kernel's operations", "none");
   return shapes;
-}
-
-properties::KernelCase case_of(const BenchShape& shape, std::uint64_t seed) {
-  properties::KernelCase result;
-  result.seed = seed;
-  result.alignment_bytes = 256;
-  if (shape.operation == Operation::kPagedMqaLogits) {
-    result.parameters = paged_of(shape);
-  } else if (shape.operation == Operation::kMqaLogits) {
-    result.parameters = prefill_of(shape);
-  } else if (shape.operation == Operation::kPagedAttention) {
-    result.parameters = attention_of(shape);
-  } else {
-    result.parameters = schedule_of(shape);
-    result.lane = properties::lanes_of(shape.operation).front();
-  }
-  validate(result, text_of(shape));
-  return result;
-}
-
-BenchWork work_of(const BenchShape& s) {
-  BenchWork work;
-  work.query_tokens = s.operation == Operation::kScheduleMetadata ? 0
-                      : s.operation == Operation::kMqaLogits      ? s.queries
-                                                                  : std::int64_t{s.batch} * s.next_n;
-  const std::int64_t row = std::int64_t{s.heads} * s.dims;
-  if (s.operation == Operation::kPagedMqaLogits) {
-    std::int64_t logits = 0;
-    for (std::int32_t i = 0; i < s.next_n; ++i) logits += s.batch * visible_tokens(s, i);
-    const std::int64_t tokens = std::int64_t{s.batch} * s.context_tokens,
-                       rows = std::int64_t{s.batch} * s.next_n;
-    work.live_bytes = rows * (row + 4 * s.heads) + tokens * (s.dims + 4) +
-                      4 * s.batch * (1 + ceil_div(s.context_tokens, s.block_tokens)) +
-                      logits * output_bytes(s);
-    work.operations = 2.0 * s.heads * (s.dims + 1) * static_cast<double>(logits);
-  } else if (s.operation == Operation::kMqaLogits) {
-    const std::int64_t logits = std::int64_t{s.queries} * s.context_tokens;
-    work.live_bytes = s.queries * (row + 4 * s.heads + 8) + std::int64_t{s.context_tokens} * (s.dims + 4) +
-                      logits * output_bytes(s);
-    work.operations = 2.0 * s.heads * (s.dims + 1) * static_cast<double>(logits);
-  } else if (s.operation == Operation::kPagedAttention) {
-    std::int64_t seen = 0;
-    for (std::int32_t i = 0; i < s.next_n; ++i) seen += s.batch * visible_tokens(s, i);
-    const std::int64_t rows = std::int64_t{s.batch} * s.next_n,
-                       tokens = std::int64_t{s.batch} * s.context_tokens;
-    work.live_bytes =
-        rows * (row * (2 + output_bytes(s)) + 4 * s.heads) + 2 * tokens * s.kv_heads * s.dims * 2 +
-        8 * s.batch * ceil_div(s.context_tokens, s.block_tokens) + 4 * s.batch + 4 * (s.batch + 1);
-    work.operations = 4.0 * static_cast<double>(row) * static_cast<double>(seen);
-  } else {
-    work.live_bytes = 4 * std::int64_t{s.batch} + 8 * (std::int64_t{s.parts} + 1);
-    work.operations = static_cast<double>(s.batch) + s.parts;
-  }
-  return work;
 }
 
 }  // namespace assay::tools

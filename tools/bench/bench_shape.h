@@ -4,13 +4,15 @@
 //   mqa-logits,M=32,ctx=512,H=32,D=64,out=fp32
 //   paged-attention,B=4,ctx=512,H=8,Hkv=2,D=64,next_n=1,block=64,out=bf16     (causal; bf16 caches)
 //   schedule-metadata,B=256,ctx=65536,parts=132,unit=256
+//   merge,T=64,H=8,D=64,out=bf16                         (fp32 parts)
+//   cache-write,T=256,Hkv=2,D=64,block=64                (bf16)
 //
 // Keys left out take the defaults above. A shape and a seed make an ordinary case (properties/cases): the
 // same operands, contents and judges as everywhere else, so what is timed is what is verified.
 //
 //   live bytes   every byte that the operation must read or write once: its floor, not its traffic
 //   operations   2 H (D + 1) per logit: products, relu-weighted sum; 4 H D per query and visible token of
-//                attention; 1 per sequence and part of a schedule
+//                attention; 1 per sequence and part of a schedule; 4 per output of a merge; none of a write
 #pragma once
 
 #include <cstdint>

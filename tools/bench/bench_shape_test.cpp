@@ -10,8 +10,9 @@ namespace {
 using properties::Operation;
 
 TEST(BenchShape, ItsTextReadsBackAsTheSameShape) {
-  for (const Operation operation : {Operation::kPagedMqaLogits, Operation::kMqaLogits,
-                                    Operation::kPagedAttention, Operation::kScheduleMetadata}) {
+  for (const Operation operation :
+       {Operation::kPagedMqaLogits, Operation::kMqaLogits, Operation::kPagedAttention,
+        Operation::kScheduleMetadata, Operation::kMerge, Operation::kCacheWrite}) {
     const std::vector<BenchShape> shapes = default_shapes(operation);
     EXPECT_GE(shapes.size(), 3u);
     for (const BenchShape& shape : shapes) EXPECT_EQ(shape_from_text(text_of(shape), "test"), shape);
@@ -79,6 +80,15 @@ TEST(BenchShape, AttentionCountsWhatItsQueriesSee) {
   // q and out in bf16, lse; keys and values of 2 heads in bf16; two tables; contexts and prefix sums.
   EXPECT_EQ(work_of(shape).live_bytes,
             6 * 4 * 16 * 4 + 6 * 4 * 4 + 60 * 2 * 16 * 2 * 2 + 2 * 4 * 4 + 2 * 4 + 3 * 4);
+}
+
+TEST(BenchShape, AMergeReadsTwoPartsAndAWriteCopiesKeysAndValues) {
+  const BenchWork merge = work_of(shape_from_text("merge,T=3,H=2,D=16", "test"));
+  EXPECT_EQ(merge.live_bytes, 2 * 96 * 4 + 96 * 2 + 3 * 6 * 4);
+  const BenchWork write = work_of(shape_from_text("cache-write,T=3,Hkv=2,D=16,block=4", "test"));
+  EXPECT_EQ(write.live_bytes, 2 * (2 * 96 * 2) + 3 * 8)
+      << "read and written, keys and values; slots of 8 bytes";
+  EXPECT_EQ(write.operations, 0);
 }
 
 TEST(BenchShape, EveryNamedShapeIsAValidCase) {

@@ -50,6 +50,7 @@ std::string roofline(const std::string& operation, const std::vector<const Json*
     const auto add = [&](const Json& side, bool is_baseline) {
       if (!timed(side)) return;
       const double intensity = number(*entry, "operations") / number(side, "live_bytes");
+      if (!(intensity > 0)) return;  // copies nothing but bytes: no place on a roofline
       left = std::min(left, intensity);
       right = std::max(right, intensity);
       points.push_back(
@@ -87,8 +88,10 @@ std::string roofline(const std::string& operation, const std::vector<const Json*
     return number(a->at("ceilings"), "gb_s") < number(b->at("ceilings"), "gb_s");
   };
   const auto [low, high] = std::minmax_element(entries.begin(), entries.end(), by_speed);
-  roof((*high)->at("ceilings"), "roof: memory and arithmetic ceilings of the run", false);
-  if (number((*low)->at("ceilings"), "gb_s") < 0.9 * number((*high)->at("ceilings"), "gb_s"))
+  if (!points.empty())
+    roof((*high)->at("ceilings"), "roof: memory and arithmetic ceilings of the run", false);
+  if (!points.empty() &&
+      number((*low)->at("ceilings"), "gb_s") < 0.9 * number((*high)->at("ceilings"), "gb_s"))
     roof((*low)->at("ceilings"), "roof of the shape with the slowest memory", true);
   return page_section(operation + ": roofline",
                       log_plot_svg("Operations per second over operations per live byte, " + operation,
