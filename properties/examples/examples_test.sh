@@ -35,6 +35,11 @@ expect 1 "exit(0) in run()" "$assay" fuzz --no-corpus --kernel "$python:leaves" 
 expect 1 "ValueError: no good" "$assay" fuzz --no-corpus --kernel "$python:raises" --cases 4 --products 3000 --shrink-tries 2 --out f
 expect 1 "no answer from run() within 0.3 s" "$assay" fuzz --no-corpus --kernel "$python:hangs" --cases 2 --products 3000 --timeout 0.3 --shrink-tries 1 --out f
 expect 2 "has no function nosuch" "$assay" fuzz --no-corpus --kernel "$python:nosuch" --cases 2
+rows=$source/rows.py
+expect 0 "0 failed" "$assay" fuzz --kernel "$rows:merge" --cases 40
+expect 0 "0 failed" "$assay" fuzz --kernel "$rows:cache_write" --cases 100
+expect 1 "expected -inf" "$assay" fuzz --no-corpus --kernel "$rows:no_part_is_nan" --cases 20 --shrink-tries 5 --out f
+expect 1 "no token of this call belongs there" "$assay" fuzz --no-corpus --kernel "$rows:counts_from_the_end" --cases 100 --shrink-tries 5 --out f
 # A failing case says the same again, from its file.
 file=$(ls f/*WRONG_BLOCK.json | head -1)
 expect 1 "same digest" "$assay" reproduce "$file" --kernel "$python:wrong_block"
