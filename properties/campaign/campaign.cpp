@@ -9,11 +9,14 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "model/core/check.h"
+#include "properties/campaign/campaign_log.h"
 
 namespace assay::properties {
 namespace {
@@ -79,6 +82,7 @@ class Campaign {
     ASSAY_CHECK_GE(options.workers, 1);
     ASSAY_CHECK(options.cases > 0 || options.seconds > 0);
     if (!options.directory.empty()) {
+      if (options.resume) (void)read_plan(log_path(options.directory, options.share, options.shares));
       std::error_code error;
       made_directory_ = fs::create_directories(options.directory, error);
       if (error) throw EnvironmentError(options.directory, "a directory that can be made", error.message());
@@ -90,12 +94,20 @@ class Campaign {
       WorkerProcess probe(options_.command);  // a kernel that cannot be loaded ends it here, once
       (void)probe.kernels();
     }
+    if (!options_.directory.empty()) log_ = std::make_unique<CampaignLog>(options_, options_.resume);
+    if (log_)
+      for (const ChunkResult& chunk : log_->finished()) {
+        take(chunk);
+        finished_.insert(chunk.chunk);
+      }
+    result_.resumed_cases = result_.counts.cases;
     std::vector<std::thread> threads;
     for (int i = 0; i < options_.workers; ++i) threads.emplace_back([this, i] { work(i); });
     watch();
     for (std::thread& thread : threads) thread.join();
     if (error_) std::rethrow_exception(error_);
     shrink_all();
+    if (log_ && !result_.interrupted) log_->remove();
     std::error_code ignored;
     if (made_directory_ && fs::is_empty(options_.directory, ignored)) fs::remove(options_.directory, ignored);
     result_.seconds = seconds_since(begin_);
@@ -103,11 +115,13 @@ class Campaign {
   }
 
  private:
-  // The next chunk of this share; -1: there is none.
+  // The next chunk of this share that the log does not hold; -1: there is none.
   std::int64_t next_chunk() {
-    const std::int64_t chunk = next_.fetch_add(1) * options_.shares + options_.share;
-    if (options_.cases > 0 && chunk * kCasesPerSwarm >= options_.cases) return -1;
-    return chunk;
+    while (true) {
+      const std::int64_t chunk = next_.fetch_add(1) * options_.shares + options_.share;
+      if (options_.cases > 0 && chunk * kCasesPerSwarm >= options_.cases) return -1;
+      if (finished_.count(chunk) == 0) return chunk;
+    }
   }
   [[nodiscard]] bool over() const {
     return stop_ || (options_.seconds > 0 && seconds_since(begin_) >= options_.seconds);
@@ -120,19 +134,20 @@ class Campaign {
       for (std::int64_t chunk = next_chunk(); chunk >= 0 && !over(); chunk = next_chunk()) {
         const std::int64_t end = options_.cases > 0 ? std::min(options_.cases, (chunk + 1) * kCasesPerSwarm)
                                                     : (chunk + 1) * kCasesPerSwarm;
-        CampaignCounts counts;
-        Coverage coverage;
+        ChunkResult result;
+        result.chunk = chunk;
         const std::int64_t deaths = worker.deaths();
-        for (std::int64_t index = chunk * kCasesPerSwarm; index < end && !over(); ++index) {
+        std::int64_t index = chunk * kCasesPerSwarm;
+        for (; index < end && !over(); ++index) {
           const KernelCase kernel_case = generate_case(options_.generator, options_.seed, index);
           in_flight.write(kernel_case);
           const Outcome outcome = try_case(worker, kernel_case);
-          count(counts, coverage, index, kernel_case, outcome);
+          count(result, index, kernel_case, outcome);
         }
-        counts.worker_deaths = worker.deaths() - deaths;
+        result.counts.worker_deaths = worker.deaths() - deaths;
         const std::lock_guard lock(mutex_);
-        add(result_.counts, counts);
-        result_.coverage.add(coverage);
+        take(result);
+        if (log_ && index == end) log_->add(result);
       }
     } catch (...) {
       const std::lock_guard lock(mutex_);
@@ -144,8 +159,8 @@ class Campaign {
     changed_.notify_all();
   }
 
-  void count(CampaignCounts& counts, Coverage& coverage, std::int64_t index, const KernelCase& kernel_case,
-             const Outcome& outcome) {
+  void count(ChunkResult& result, std::int64_t index, const KernelCase& kernel_case, const Outcome& outcome) {
+    CampaignCounts& counts = result.counts;
     ++counts.cases;
     counts.passed += outcome.status == Status::kPassed;
     counts.unsupported += outcome.status == Status::kUnsupported;
@@ -159,19 +174,30 @@ class Campaign {
     of_lane = std::max(of_lane, headroom);
     counts.relation_checks[static_cast<std::size_t>(kernel_case.relation)] += outcome.relation_checked;
     counts.digest += digest_part(index, outcome);
-    if (outcome.status != Status::kUnsupported) coverage.add(kernel_case);
+    if (outcome.status != Status::kUnsupported) result.coverage.add(kernel_case);
     if (!is_failure(outcome.status)) return;
     ++counts.failures;
-    const std::lock_guard lock(mutex_);
-    const auto [at, is_new] = result_.failures.try_emplace(kind_of(kernel_case, outcome));
-    Failure& failure = at->second;
-    ++failure.count;
-    if (is_new || index < failure.index) {
-      failure.index = index;
-      failure.outcome = outcome;
-      failure.found = failure.shrunk = kernel_case;
+    const auto [at, is_new] = result.failures.try_emplace(kind_of(kernel_case, outcome));
+    ++at->second.count;
+    if (is_new) {  // indices rise
+      at->second.index = index;
+      at->second.outcome = outcome;
+      at->second.found = at->second.shrunk = kernel_case;
     }
     if (options_.stop_at_failure) stop_ = true;
+  }
+
+  // Adds a chunk's result to the campaign's. Under the mutex, or before there are threads.
+  void take(const ChunkResult& chunk) {
+    add(result_.counts, chunk.counts);
+    result_.coverage.add(chunk.coverage);
+    for (const auto& [kind, failure] : chunk.failures) {
+      const auto [at, is_new] = result_.failures.try_emplace(kind, failure);
+      if (is_new) continue;
+      const std::int64_t count = at->second.count + failure.count;
+      if (failure.index < at->second.index) at->second = failure;
+      at->second.count = count;
+    }
   }
 
   // Calls the progress function until all threads have ended.
@@ -255,6 +281,8 @@ class Campaign {
   std::mutex mutex_;  // result_, ended_, error_
   std::condition_variable changed_;
   CampaignResult result_;
+  std::unique_ptr<CampaignLog> log_;  // add() under the mutex
+  std::set<std::int64_t> finished_;   // chunks that the log held at the start
   int ended_ = 0;
   bool made_directory_ = false;
   std::exception_ptr error_;

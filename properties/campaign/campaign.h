@@ -6,6 +6,9 @@
 // case i is drawn from (seed, i), sums commute, and of every kind of failure the one with the smallest
 // index is kept. With a time limit only the number of cases differs.
 //
+// Interrupt and resume: with a directory every finished chunk is logged there (campaign_log.h); what is
+// tried twice is the chunk that was cut short. A campaign that comes to its end removes its log.
+//
 // Shares: share r of n takes the chunks c with c % n == r, so that n processes together try exactly what
 // one would, and no two of them the same case.
 #pragma once
@@ -36,7 +39,8 @@ struct CampaignOptions {
   std::int64_t share = 0, shares = 1;
   bool stop_at_failure = false;  // after the first one: what mutants need
   ShrinkLimits shrink;           // tries = 0: not at all
-  std::string directory;         // cases in flight and failures; "" = nothing is written
+  std::string directory;         // cases in flight, failures and the log; "" = nothing is written
+  bool resume = false;           // go on behind what the log in `directory` holds
 };
 
 // One kind of failure: operation, status, and the relation of a false claim.
@@ -64,6 +68,7 @@ struct CampaignResult {
   Coverage coverage;
   std::map<std::string, Failure> failures;  // by kind
   double seconds = 0;
+  std::int64_t resumed_cases = 0;  // of counts.cases: taken from the log
   bool interrupted = false;
 };
 

@@ -1,10 +1,14 @@
 #include "properties/generators/features.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <iterator>
 #include <set>
+#include <string>
 
+#include "model/core/check.h"
 #include "properties/cases/attention_values.h"
 #include "properties/cases/contents.h"
 
@@ -310,6 +314,21 @@ void Coverage::add(const KernelCase& kernel_case) {
 
 void Coverage::add(const Coverage& other) {
   for (std::size_t i = 0; i < cells_.size(); ++i) cells_[i] += other.cells_[i];
+}
+
+void Coverage::add(const std::vector<CellCount>& cells) {
+  for (const auto& [index, count] : cells) {
+    if (index < 0 || index >= static_cast<std::int64_t>(cells_.size()))
+      throw InputError("coverage", fmt::format("a cell under {}", cells_.size()), std::to_string(index));
+    cells_[static_cast<std::size_t>(index)] += count;
+  }
+}
+
+std::vector<CellCount> Coverage::cells() const {
+  std::vector<CellCount> result;
+  for (std::size_t i = 0; i < cells_.size(); ++i)
+    if (cells_[i] > 0) result.emplace_back(static_cast<std::int64_t>(i), cells_[i]);
+  return result;
 }
 
 std::int64_t Coverage::hit() const {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "properties/cases/kernel_case.h"
@@ -22,11 +23,16 @@ inline constexpr int kFeatures = 43;
 [[nodiscard]] std::uint64_t possible_features(Operation operation);
 
 // Counts which cells were hit. Adding in any order gives the same grid.
+// Index of a cell, and how often it was hit.
+using CellCount = std::pair<std::int64_t, std::int64_t>;
+
 class Coverage {
  public:
   Coverage();
   void add(const KernelCase& kernel_case);
   void add(const Coverage& other);
+  void add(const std::vector<CellCount>& cells);
+  [[nodiscard]] std::vector<CellCount> cells() const;  // those that were hit
   [[nodiscard]] std::int64_t hit() const;
   // Cells that the given operations can have.
   [[nodiscard]] static std::int64_t possible(const std::vector<Operation>& operations);

@@ -184,7 +184,7 @@ std::vector<KernelMutant> make() {
                            "UNWRITTEN NONDETERMINISTIC POISON_LEAK"),
       paged<mutants::K19c>("K19c", "an input written in place", "read-only inputs", "INPUT_MODIFIED"),
       paged<mutants::K19d>("K19d", "the answer of the call before, by pointer", "doubled weights",
-                           "CLAIM_FALSE INCORRECT_NUMERICAL"),
+                           "CLAIM_FALSE INCORRECT_NUMERICAL WRONG_BLOCK"),
       paged<mutants::K19e>("K19e", "exit(0) instead of an answer", "worker process", "RUNTIME_ERROR"),
       planning("K19f", "values read while planning", "hidden values", "OOB_READ"),
       claiming<mutants::K20a>("K20a", "fp32 sums that claim to be the tensor core's", "twin", "CLAIM_FALSE"),

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "model/core/check.h"
 #include "properties/campaign/campaign.h"
+#include "properties/campaign/campaign_log.h"
 #include "tools/commands/corpus_run.h"
 #include "tools/commands/fuzz_modes.h"
 #include "tools/commands/kernel_options.h"
@@ -36,6 +38,8 @@ struct Options {
   std::string allocator;
   bool without_corpus = false;
   std::string known;
+  std::string resume;           // directory of a campaign that was cut short
+  std::set<std::string> given;  // options that the command line names
 };
 
 // "90", "60s", "5m", "2h".
@@ -87,8 +91,30 @@ CampaignOptions campaign_of(const Options& options) {
                                          : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   campaign.shrink = {options.shrink_tries, options.shrink_seconds};
   campaign.directory = options.out;
+  campaign.resume = !options.resume.empty();
   set_share(options.share, campaign);
   return campaign;
+}
+
+// What the log of a campaign says for everything that the command line leaves open; what it does name is
+// compared when the log is read.
+Options resumed(Options options) {
+  if (options.resume.empty()) return options;
+  for (const char* other : {"--world", "--allocator", "--all", "--out"})
+    if (options.given.count(other) > 0) throw InputError("--resume", std::string("no ") + other, other);
+  CampaignOptions named;
+  set_share(options.share, named);
+  const nlohmann::ordered_json plan =
+      properties::read_plan(properties::log_path(options.resume, named.share, named.shares));
+  const auto open = [&](const char* name) { return options.given.count(name) == 0; };
+  if (open("--kernel")) options.kernel.kernel = plan.at("kernel");
+  if (open("--seed")) options.common.seed = plan.at("seed");
+  if (open("--op")) options.kernel.operations = plan.at("operations").get<std::vector<std::string>>();
+  if (open("--products")) options.products = plan.at("products");
+  if (open("--cases")) options.cases = plan.at("cases");
+  options.out = options.resume;
+  options.without_corpus = true;  // it ran when the campaign began
+  return options;
 }
 
 nlohmann::ordered_json to_json(const Options& options, const CampaignOptions& campaign,
@@ -113,6 +139,7 @@ nlohmann::ordered_json to_json(const Options& options, const CampaignOptions& ca
   document["worst_headroom"] = counts.worst_headroom;
   document["worker_deaths"] = counts.worker_deaths;
   document["interrupted"] = result.interrupted;
+  if (campaign.resume) document["resumed_cases"] = result.resumed_cases;
   document["coverage"] = {{"hit", result.coverage.hit()},
                           {"possible", Coverage::possible(campaign.generator.operations)}};
   if (options.list_missing)
@@ -137,7 +164,7 @@ void print(const Options& options, const CampaignOptions& campaign, const Campai
   const properties::CampaignCounts& counts = result.counts;
   fmt::print("{} against {} cases of seed {} on {} workers: {:.1f} s, {:.0f} cases/s{}\n",
              options.kernel.kernel, grouped(counts.cases), campaign.seed, campaign.workers, result.seconds,
-             static_cast<double>(counts.cases) / std::max(result.seconds, 1e-9),
+             static_cast<double>(counts.cases - result.resumed_cases) / std::max(result.seconds, 1e-9),
              result.interrupted ? ", interrupted" : "");
   fmt::print(
       "  {} passed, {} declined, {} failed; {} elements compared, {} with the twin, worst headroom {:.3f}\n",
@@ -148,6 +175,10 @@ void print(const Options& options, const CampaignOptions& campaign, const Campai
       "{}\n",
       grouped(result.coverage.hit()), grouped(Coverage::possible(campaign.generator.operations)),
       grouped(counts.relations), grouped(counts.worker_deaths), properties::hex_of(counts.digest));
+  if (campaign.resume) fmt::print("  {} of the cases come from the log\n", grouped(result.resumed_cases));
+  if (result.interrupted && !campaign.directory.empty())
+    fmt::print("  assay fuzz --resume {}{}\n", campaign.directory,
+               campaign.shares > 1 ? fmt::format(" --share {}/{}", campaign.share, campaign.shares) : "");
   if (options.list_missing)
     for (const std::string& cell : result.coverage.missing(campaign.generator.operations))
       fmt::print("  never hit: {}\n", cell);
@@ -221,7 +252,8 @@ int run_all(const Options& options) {
 
 int run(const Options& options) { return options.all ? run_all(options) : run_one(options); }
 
-int run_one(const Options& options) {
+int run_one(const Options& given) {
+  const Options options = resumed(given);
   if (!options.allocator.empty()) return run_allocator(options);
   if (options.world) return run_world(options);
   if (options.twice)
@@ -297,13 +329,20 @@ void register_fuzz(Registry& registry) {
   command->add_flag("--no-corpus", options->without_corpus, "Do not run the corpus first");
   command->add_option("--known", options->known, "Ledger of known corpus failures (docs/fuzzing.md)");
   command->add_flag("--missing", options->list_missing, "List the cells that were never hit");
+  command->add_option("--resume", options->resume,
+                      "Directory (--out) of a campaign that was cut short: goes on behind its log");
   add_common_options(*command, options->common);
   command->footer(
       "\nExamples:\n  assay fuzz --kernel twin --cases 2000\n  assay fuzz --kernel ./my.so --time 5m "
       "--workers 8\n"
       "  assay fuzz --kernel my_kernel.py:function --op paged-mqa-logits --time 60s\n"
-      "  assay fuzz --world --cases 1000 --twice");
-  command->callback([&registry, options] { registry.chosen = [options] { return run(*options); }; });
+      "  assay fuzz --world --cases 1000 --twice\n"
+      "  assay fuzz --resume assay-failures");
+  command->callback([&registry, options, command] {
+    for (const CLI::Option* option : command->get_options())
+      if (option->count() > 0) options->given.insert(option->get_name());
+    registry.chosen = [options] { return run(*options); };
+  });
 }
 
 }  // namespace assay::tools
