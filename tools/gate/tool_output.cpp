@@ -50,13 +50,16 @@ void read_both(int out, int err, std::string& out_text, std::string& err_text) {
 }  // namespace
 
 const std::string& ToolOutput::text_or_throw() const {
-  if (exit_code != 0) throw EnvironmentError("tool", "exit code 0", fmt::format("{} ({})", exit_code, why));
+  if (exit_code != 0)
+    throw EnvironmentError(program, "it to run and to end with 0",
+                           exit_code < 0 ? why : fmt::format("{} ({})", exit_code, why));
   return text;
 }
 
 ToolOutput tool_output(const std::vector<std::string>& arguments) {
   ASSAY_CHECK(!arguments.empty());
   ToolOutput result;
+  result.program = arguments[0];
   std::array<int, 2> out{}, err{};
   if (pipe2(out.data(), O_CLOEXEC) != 0)
     throw EnvironmentError("pipe", "two descriptors", std::strerror(errno));

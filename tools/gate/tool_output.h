@@ -7,6 +7,7 @@
 namespace assay::tools::gate {
 
 struct ToolOutput {
+  std::string program;
   int exit_code = -1;  // -1: it did not run, or a signal ended it
   std::string text;    // standard output
   std::string why;     // what it said on standard error (its last line), or why it did not run
