@@ -90,6 +90,7 @@ int sometimes_wrong(const assay_call* call) {
   return status;
 }
 int declines(const assay_call*) { return ASSAY_UNSUPPORTED; }
+int fails(const assay_call*) { return ASSAY_FAILED; }
 
 TEST(BenchRunCanary, AKernelThatAnswersFromMemoryIsWrong) {
   kept.clear();
@@ -111,6 +112,11 @@ TEST(BenchRunCanary, OneWrongTimedRunAmongManyIsSeen) {
   const BenchResult result = bench_shape(small(), kernel, nullptr, false, options);
   EXPECT_EQ(result.launches, 1);
   EXPECT_EQ(result.a.judgement.status, Status::kIncorrectNumerical);
+}
+
+TEST(BenchRunCanary, AKernelThatFailsIsAFault) {
+  const assay_kernel kernel = broken(fails);
+  EXPECT_THROW((void)bench_shape(small(), kernel, nullptr, false, quick()), KernelFault);
 }
 
 TEST(BenchRun, AKernelThatDeclinesIsUnsupportedNotFast) {

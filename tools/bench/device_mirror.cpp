@@ -56,8 +56,7 @@ struct DeviceMirror::Device {
     copy_to_device(tensors[i].data, host_tensor(i).data, operands.tensors[i].span_bytes);
   }
   void wait() const {
-    if (const std::string error = stream.wait(); !error.empty())
-      throw EnvironmentError("the timed kernel", "launches that end", error);
+    if (const std::string error = stream.wait(); !error.empty()) throw KernelFault(error);
   }
 };
 
@@ -107,7 +106,11 @@ void DeviceMirror::download_outputs() {
 void DeviceMirror::flush() { flush_device_cache(device_->stream); }
 
 double DeviceMirror::seconds_of(const std::function<void()>& launches) {
-  return device_->watch.seconds_of(device_->stream, launches);
+  try {
+    return device_->watch.seconds_of(device_->stream, launches);
+  } catch (const EnvironmentError& error) {
+    throw KernelFault(error.got());
+  }
 }
 
 std::string mirror_device_name() {

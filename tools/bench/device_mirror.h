@@ -11,6 +11,7 @@
 #include "gpu/api/assay_kernel.h"
 #include "properties/cases/operands.h"
 #include "tools/bench/ceilings.h"
+#include "tools/bench/isolated.h"
 
 namespace assay::tools {
 
@@ -29,7 +30,8 @@ class DeviceMirror {
   void upload_outputs();
   void download_outputs();
   void flush();  // the caches; in the stream, before what is launched next
-  // Event interval around what `launches` puts into the stream; waits for it.
+  // Event interval around what `launches` puts into the stream; waits for it. KernelFault with CUDA's words for
+  // what goes wrong there: the device is lost to this process then.
   [[nodiscard]] double seconds_of(const std::function<void()>& launches);
 
  private:

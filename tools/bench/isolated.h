@@ -11,9 +11,15 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 
 namespace assay::tools {
+
+// What a kernel did to itself or to its device, in words: a finding about the kernel, no error of ours or the user's.
+class KernelFault : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // Lies in memory that parent and child share.
 struct KernelWatch {

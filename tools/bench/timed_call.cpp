@@ -137,8 +137,8 @@ bool TimedKernel::plan() {
   if (mirror != nullptr) mirror->download_outputs();  // waits
   if (status == ASSAY_UNSUPPORTED) return false;
   if (status != ASSAY_OK)
-    throw InputError("bench", "a kernel that runs",
-                     std::string(kernel_.name == nullptr ? "?" : kernel_.name) + " fails");
+    throw KernelFault(std::string(kernel_.name == nullptr ? "?" : kernel_.name) +
+                      " answers with a failure, neither done nor unsupported");
   return true;
 }
 

@@ -75,7 +75,7 @@ class TimedKernel {
   // this; `watch` may be nullptr.
   TimedKernel(const assay_kernel& kernel, CallMemory& memory, BenchClock clock, KernelWatch* watch = nullptr);
 
-  // Plans. False: the kernel declines the shape. InputError when it fails.
+  // Plans. False: the kernel declines the shape. KernelFault when it fails.
   [[nodiscard]] bool plan();
   // Seconds of `launches` launches; then judges what they left. A kernel that fails counts as wrong.
   // `flush` (may be empty) runs right before the first launch.

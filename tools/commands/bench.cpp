@@ -157,6 +157,14 @@ Json time_shape(const Options& options, const Plan& plan, const BenchShape& shap
   return bench_entry(result, baseline, surroundings);
 }
 
+Json time_or_fault(const Options& options, const Plan& plan, const BenchShape& shape, KernelWatch& watch) {
+  try {
+    return time_shape(options, plan, shape, watch);
+  } catch (const KernelFault& fault) {
+    return lost_entry(shape, fault.what());
+  }
+}
+
 Json device_json(const Options& options, const BenchShape& shape) {
   // A process that has looked at a device cannot fork children that use it.
   const ChildEnd end =
@@ -270,7 +278,7 @@ int run(const Options& options) {
                               std::max(0.0, left - (line.seconds() - begun))));
     };
     const ChildEnd end =
-        run_in_child([&](KernelWatch& watch) { return time_shape(options, plan, shape, watch).dump(); },
+        run_in_child([&](KernelWatch& watch) { return time_or_fault(options, plan, shape, watch).dump(); },
                      options.kernel.timeout_seconds, tick);
     entries.push_back(end.kind == ChildEnd::Kind::kAnswered ? Json::parse(end.text)
                                                             : lost_entry(shape, end.text));

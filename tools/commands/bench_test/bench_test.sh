@@ -40,6 +40,7 @@ expect 1 "WRONG" bench "$plugins/wrong.so" --budget 0
 expect 4 "INCONCLUSIVE: .*baseline: " bench "$plugins/plain.so" --baseline "$plugins/wrong.so" --budget 0
 expect 1 "SIGSEGV while it was timed" bench "$plugins/crash.so" --budget 0
 expect 1 "no answer from run() within 0.5 s" bench "$plugins/hang.so" --timeout 0.5 --budget 0
+expect 1 "WRONG: plain answers with a failure" bench "$plugins/fail.so" --budget 0
 expect "4 5" "CUDA\|DECLINED" bench "$plugins/on_device.so" --budget 0
 expect 2 "an operation that" bench "$plugins/plain.so" --baseline golden-rounded --op schedule-metadata
 expect 2 "more than 0" bench "$plugins/plain.so" --threshold 0

@@ -4,6 +4,7 @@
  *   -DWRONG            forgets the scale
  *   -DCRASH            writes where nothing is
  *   -DHANG             never ends
+ *   -DFAIL             says that it failed
  *   -DON_DEVICE        says that it runs on a CUDA device, and declines there
  *   -DLABEL="text"     another file, the same instructions in the loop
  */
@@ -54,6 +55,9 @@ static int run(const assay_call* call) {
   int64_t m, n;
 #ifdef ON_DEVICE
   return ASSAY_UNSUPPORTED;
+#endif
+#ifdef FAIL
+  return ASSAY_FAILED;
 #endif
 #ifdef CRASH
   *(volatile int*)16 = 1;
