@@ -8,6 +8,7 @@
 
 #include "model/bounds/attention_bound.h"
 #include "model/core/check.h"
+#include "model/twin/attention_decode_twin.h"
 #include "properties/cases/attention_values.h"
 #include "properties/engine/judge_parts.h"
 
@@ -15,6 +16,9 @@ namespace assay::properties {
 namespace {
 
 constexpr std::int64_t kLooked = 1024;  // elements of a gap that are looked at
+// The twin of paged decode in 264 parts, as arithmetic= names it.
+constexpr const char* kDecodeTwinName = "hopper-paged-decode-264";
+constexpr std::int32_t kDecodeTwinParts = 264;
 
 class AttentionJudge final : public CaseJudge {
  public:
@@ -62,6 +66,8 @@ class AttentionJudge final : public CaseJudge {
       }
     if (case_.lane == Lane::kExact && p_.soft_cap == 0 && case_.overrides.empty())
       check_exact(problem, out, judgement);
+    if (judgement.status == Status::kPassed && claims.arithmetic == kDecodeTwinName)
+      check_twin(problem, data, judgement);
     if (judgement.status == Status::kPassed) check_gaps(data, poison, judgement);
     return judgement;
   }
@@ -78,6 +84,64 @@ class AttentionJudge final : public CaseJudge {
   [[nodiscard]] double element(const TensorView<3>& out, std::int64_t row, std::int64_t head,
                                std::int64_t dim) const {
     return load_element(out.address({row, head, dim}), p_.output);
+  }
+
+  // Bits of out and lse, where the twin predicts: one query per sequence, 16-bit types, no soft cap.
+  void check_twin(const PagedAttentionCase& problem, const TensorPointers& data, Judgement& judgement) const {
+    const bool predicted = p_.soft_cap == 0 && p_.q_type == p_.kv_type && p_.q_type == p_.output &&
+                           (p_.q_type == ElementType::kBf16 || p_.q_type == ElementType::kFp16) &&
+                           std::all_of(p_.queries.begin(), p_.queries.end(), [](auto n) { return n == 1; });
+    if (!predicted || p_.rows() == 0) return;
+    std::vector<std::int32_t> contexts(static_cast<std::size_t>(p_.batch()));
+    for (std::size_t b = 0; b < contexts.size(); ++b) contexts[b] = p_.contexts[b];
+    DecodeTwinCase call;
+    call.type = p_.q_type;
+    call.batch = p_.batch();
+    call.q_heads = p_.heads;
+    call.kv_heads = p_.kv_heads;
+    call.dims = p_.dims;
+    call.q = reinterpret_cast<const std::uint16_t*>(problem.q.data);
+    call.q_row_stride = p_.q_row_stride;
+    call.q_head_stride = p_.q_head_stride;
+    call.keys = problem.keys.data;
+    call.values = problem.values.data;
+    call.key_layout = problem.keys.layout;
+    call.value_layout = problem.values.layout;
+    call.key_table = problem.keys.table;
+    call.value_table = problem.values.table;
+    call.contexts = contexts.data();
+    call.softmax_scale = static_cast<float>(p_.softmax_scale);
+    call.window_tokens = p_.window_tokens;
+    call.parts = kDecodeTwinParts;
+    const DecodeTwinResult twin = predict_paged_decode(call, {1});
+    const std::byte* out = data[static_cast<std::size_t>(out_)];
+    const std::byte* lse = data[static_cast<std::size_t>(lse_)];
+    const auto differs = [&](std::int64_t row, std::int64_t head, const char* what, double expected,
+                             double got) {
+      judgement.status = Status::kClaimFalse;
+      judgement.row = row;
+      judgement.text =
+          fmt::format("arithmetic={}: query {}, head {}, {}: expected {:.9g} by the twin, got {:.9g}",
+                      kDecodeTwinName, row, head, what, expected, got);
+    };
+    for (std::int64_t row = 0; row < p_.rows(); ++row)
+      for (std::int64_t head = 0; head < p_.heads; ++head) {
+        const std::size_t at = static_cast<std::size_t>(row * p_.heads + head);
+        float value = 0;
+        std::memcpy(&value, lse + (row * p_.lse_stride + head) * 4, 4);
+        if (std::memcmp(&value, &twin.lse[at], 4) != 0 && !(std::isnan(value) && std::isnan(twin.lse[at])))
+          return differs(row, head, "lse", static_cast<double>(twin.lse[at]), static_cast<double>(value));
+        for (std::int64_t d = 0; d < p_.dims; ++d) {
+          const std::byte* got = out + (row * p_.out_row_stride + head * p_.out_head_stride + d) * bytes_;
+          const std::uint16_t* want =
+              &twin.out[at * static_cast<std::size_t>(p_.dims) + static_cast<std::size_t>(d)];
+          if (std::memcmp(got, want, 2) == 0) continue;
+          const double expected = load_element(want, p_.output), value_got = load_element(got, p_.output);
+          if (std::isnan(expected) && std::isnan(value_got)) continue;
+          return differs(row, head, fmt::format("dim {}", d).c_str(), expected, value_got);
+        }
+      }
+    judgement.twin_elements += p_.rows() * p_.heads * (p_.dims + 1);
   }
 
   // One token has all the weight: nothing is rounded but the output.
