@@ -237,7 +237,7 @@ const assay_kernel kKernels[] = {
     // Where a sequence is cut depends on the whole batch: no claim to be invariant under it.
     describe(ASSAY_OP_PAGED_ATTENTION, "sm90",
              "determinism=bitwise block-renaming-invariant arithmetic=hopper-paged-decode-264 acc=bf16tc "
-             "p=bf16 align=16",
+             "p=q align=16",
              run_decode, decode_workspace, plan_decode),
     describe(ASSAY_OP_PAGED_ATTENTION, "sm90-naive",
              "determinism=bitwise batch-invariant block-renaming-invariant acc=fp32 p=fp32 align=16",

@@ -44,6 +44,22 @@ TEST_P(CorrectAttention, IsNeverAccused) {
 INSTANTIATE_TEST_SUITE_P(BuiltIn, CorrectAttention,
                          testing::Values("golden-rounded", "naive", "mutant:none"));
 
+// The twin as a kernel: equal to itself in every bit where it answers, within its bound everywhere.
+TEST(DecodeTwin, IsHeldToItsOwnBitsAndNeverAccused) {
+  WorkerProcess worker(worker_of("decode-twin"));
+  std::int64_t accepted = 0, twin_elements = 0;
+  for (std::int64_t index = 0; index < 320; ++index) {
+    const KernelCase kernel_case = generate_case(attention_only(), 5, index);
+    const Outcome outcome = try_case(worker, kernel_case);
+    ASSERT_FALSE(is_failure(outcome.status))
+        << index << ": " << summary_of(kernel_case) << ": " << outcome.text;
+    accepted += outcome.status == Status::kPassed;
+    twin_elements += outcome.twin_elements;
+  }
+  EXPECT_GT(accepted, 5);
+  EXPECT_GT(twin_elements, 10'000);
+}
+
 // Canary of the address lane: V from the block before is said to be just that.
 TEST(AddressLane, NamesTheBlockAndSlotThatTheOutputComesFrom) {
   WorkerProcess worker(worker_of("mutant:K5c"));

@@ -32,13 +32,15 @@ void set_value(Claims& claims, const std::string& key, const std::string& value,
     else
       throw InputError(place, "acc=fp32, fp8tc or bf16tc", value);
   } else if (key == "p") {
+    claims.p_is_query_type = value == "q";
+    if (claims.p_is_query_type) return;
     for (const ElementType type :
          {ElementType::kFp32, ElementType::kBf16, ElementType::kFp16, ElementType::kE4M3})
       if (value == name_of(type)) {
         claims.bound.p_type = type;
         return;
       }
-    throw InputError(place, "p=bf16, fp16, e4m3 or fp32", value);
+    throw InputError(place, "p=bf16, fp16, e4m3, fp32 or q", value);
   } else if (key == "unit") {
     claims.may_write_unit = positive(value, place);
   } else if (key == "align") {

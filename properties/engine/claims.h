@@ -7,7 +7,7 @@
 //   block-renaming-invariant   other physical block ids give the same bits
 //   arithmetic=NAME            equals the twin NAME in every bit
 //   acc=fp32|fp8tc|bf16tc      accumulator of the products: selects the bound
-//   p=bf16|fp16|e4m3|fp32      attention: the type in which probabilities meet V
+//   p=bf16|fp16|e4m3|fp32|q    attention: the type in which probabilities meet V; q: that of the queries
 //   unit=N                     logits: columns past a row's limit may be written up to a multiple of N
 //   align=N                    tensors must begin at multiples of N bytes
 #pragma once
@@ -27,6 +27,7 @@ struct Claims {
   bool bitwise = false, batch_invariant = false, split_invariant = false, renaming_invariant = false;
   std::string arithmetic;  // "" = none
   Arithmetic bound;
+  bool p_is_query_type = false;  // bound.p_type is then the case's to say
   std::int64_t may_write_unit = kDefaultMayWriteUnit;
   std::int32_t alignment_bytes = 1;
 };

@@ -51,7 +51,9 @@ class AttentionJudge final : public CaseJudge {
                             {p_.out_row_stride, p_.out_head_stride, 1}};
     const TensorView<2> lse{
         data[static_cast<std::size_t>(lse_)], ElementType::kFp32, {p_.rows(), p_.heads}, {p_.lse_stride, 1}};
-    const AttentionComparison result = judge_attention(problem, out, lse, claims.bound, {1});
+    Arithmetic arithmetic = claims.bound;
+    if (claims.p_is_query_type) arithmetic.p_type = p_.q_type;
+    const AttentionComparison result = judge_attention(problem, out, lse, arithmetic, {1});
     Judgement judgement;
     judgement.elements = result.out.count() + result.lse.count();
     judgement.headroom = std::max(result.out.worst_headroom(), result.lse.worst_headroom());

@@ -102,6 +102,9 @@ const assay_kernel kKernels[] = {
              run_golden_paged_attention),
     describe(ASSAY_OP_PAGED_ATTENTION, "naive", ASSAY_ALL_INVARIANTS " acc=fp32 p=fp32",
              run_naive_paged_attention),
+    describe(ASSAY_OP_PAGED_ATTENTION, "decode-twin",
+             "determinism=bitwise block-renaming-invariant arithmetic=hopper-paged-decode-264 acc=bf16tc p=q",
+             run_decode_twin),
     describe(ASSAY_OP_MERGE, "golden-rounded", ASSAY_ALL_INVARIANTS, run_golden_merge),
     describe(ASSAY_OP_MERGE, "naive", ASSAY_ALL_INVARIANTS, run_naive_merge),
     describe(ASSAY_OP_CACHE_WRITE, "golden-rounded", ASSAY_ALL_INVARIANTS, run_golden_cache_write),
@@ -117,6 +120,6 @@ std::vector<const assay_kernel*> built_in_kernels(const std::string& name) {
   return found;
 }
 
-std::vector<std::string> built_in_names() { return {"twin", "golden-rounded", "naive"}; }
+std::vector<std::string> built_in_names() { return {"twin", "golden-rounded", "naive", "decode-twin"}; }
 
 }  // namespace assay::properties

@@ -26,6 +26,7 @@ int run_naive_schedule_metadata(const assay_call* call);
 // attention_kernels.cpp
 int run_naive_paged_attention(const assay_call* call);
 int run_golden_paged_attention(const assay_call* call);
+int run_decode_twin(const assay_call* call);
 
 // merge_kernels.cpp, cache_write_kernels.cpp
 int run_naive_merge(const assay_call* call);

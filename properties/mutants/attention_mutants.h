@@ -291,6 +291,14 @@ struct K20c : AttentionKernel {
   }
 };
 
+struct K20h : AttentionKernel {  // right, but not in the twin's order
+  using AttentionKernel::AttentionKernel;
+  float probability(float below_maximum) const override {
+    (void)witnessed(true);
+    return AttentionKernel::probability(below_maximum);
+  }
+};
+
 // K21: the softmax.
 struct K21a : AttentionKernel {  // the sum of V keeps its old scale
   using AttentionKernel::AttentionKernel;

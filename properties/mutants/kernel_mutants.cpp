@@ -50,6 +50,13 @@ KernelMutant attention(const char* name, const char* fault, const char* oracle, 
 }
 
 template <typename Mutant>
+KernelMutant claiming_decode(const char* name, const char* fault, const char* oracle, const char* statuses) {
+  KernelMutant mutant = attention<Mutant>(name, fault, oracle, statuses);
+  mutant.kernel.claims = "determinism=bitwise arithmetic=hopper-paged-decode-264 acc=bf16tc p=q";
+  return mutant;
+}
+
+template <typename Mutant>
 assay_kernel row_descriptor(int op, const char* name) {
   assay_kernel kernel = descriptor<Mutant>(op, name);
   kernel.claims = "determinism=bitwise batch-invariant split-invariant block-renaming-invariant";
@@ -249,6 +256,8 @@ std::vector<KernelMutant> make() {
                                "golden per element", "INCORRECT_NUMERICAL"),
       attention<mutants::K20c>("K20c", "attention: P rounded to bf16, fp32 claimed", "golden per element",
                                "INCORRECT_NUMERICAL"),
+      claiming_decode<mutants::K20h>("K20h", "attention: fp32 sums that claim to be the decode twin's",
+                                     "twin", "CLAIM_FALSE"),
       attention<mutants::K21a>("K21a", "attention: the output not rescaled", "golden per element",
                                "INCORRECT_NUMERICAL"),
       attention<mutants::K21b>("K21b", "attention: the denominator not rescaled", "golden per element",
