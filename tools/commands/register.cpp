@@ -15,6 +15,7 @@ void register_reproduce(Registry& registry);
 void register_schedule(Registry& registry);
 void register_selftest(Registry& registry);
 void register_shrink(Registry& registry);
+void register_sweep(Registry& registry);
 void register_trace(Registry& registry);
 void register_verify(Registry& registry);
 void register_worker(Registry& registry);
@@ -31,6 +32,7 @@ void register_all(Registry& registry) {
   register_kernels(registry);
   register_report(registry);
   register_schedule(registry);
+  register_sweep(registry);
   register_trace(registry);
   register_calibrate(registry);
   register_worker(registry);

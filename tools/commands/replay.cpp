@@ -17,6 +17,7 @@
 #include "tools/commands/replay_contiguous.h"
 #include "tools/commands/replay_curve.h"
 #include "tools/commands/replay_json.h"
+#include "tools/commands/replay_point.h"
 #include "tools/commands/replay_pools.h"
 #include "tools/commands/replay_steps.h"
 #include "tools/commands/replay_summary.h"
@@ -47,15 +48,20 @@ struct Options {
   double watermark = 0;
   VerifyOptions verify;
   bool no_prefix_caching = false, check = false, find_pool = false, knee = false, curve = false;
+  // A point of a sweep: the trace comes from memory, the document goes to its caller.
+  const ReplayTrace* trace = nullptr;
+  nlohmann::ordered_json* collected = nullptr;
 };
 
 std::unique_ptr<TraceReader> open_source(const Options& options) {
   OpenOptions open = open_options(options.input);
+  if (options.trace != nullptr) return open_trace_in_memory(options.trace->bytes, options.trace->name, open);
   if (!options.input.path.empty()) return open_trace(options.input.path, open);
   return open_trace_in_memory(std::string(sample_trace()), std::string(kSampleTraceName), open);
 }
 
 std::string trace_name(const Options& options) {
+  if (options.trace != nullptr) return options.trace->name;
   if (options.input.path.empty()) return std::string(kSampleTraceName);
   return options.input.path == "-" ? "-" : std::filesystem::path(options.input.path).filename().string();
 }
@@ -203,6 +209,7 @@ void drop_what_peers_do_not_say(nlohmann::ordered_json& document) {
 
 // Writes what was asked for. An interrupted run is complete as far as it goes, and says that it is not all.
 int deliver(const Options& options, const nlohmann::ordered_json& document) {
+  if (options.collected != nullptr) *options.collected = document;
   write_json(options.common, document);
   if (!options.html_path.empty()) write_text(options.html_path, "--html", html_report({document}));
   return interrupted ? kInconclusive : kPass;
@@ -335,12 +342,7 @@ int run(const Options& options) {
   throw InputError("--mode", "serve or cache", "'" + options.mode + "'");
 }
 
-}  // namespace
-
-void register_replay(Registry& registry) {
-  auto o = std::make_shared<Options>();
-  CLI::App* command =
-      registry.app.add_subcommand("replay", "A trace through an engine's allocator, or a flat cache");
+void add_replay_options(CLI::App* command, Options* o) {
   command->add_option("trace", o->input.path,
                       "Trace file, .gz or .zst too, '-' for standard input; default: the sample");
   command->add_option("--format", o->input.format, "Format of the trace; default: recognised");
@@ -414,6 +416,59 @@ void register_replay(Registry& registry) {
                       "Plant a fault of the engine, to see it found: block-handed-out-twice, "
                       "table-update-lost, write-lost, blocks-swapped or foreign-table");
   command->add_flag("--check", o->check, "Check all invariants after every step");
+}
+
+Options parse_point(const std::vector<std::string>& arguments) {
+  CLI::App app;
+  Options options;
+  add_replay_options(&app, &options);
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& error) {
+    throw InputError("an option of assay replay", "a name and a value that it takes", error.what());
+  }
+  const std::pair<const char*, bool> of_one_run[] = {{"--html", !options.html_path.empty()},
+                                                     {"--steps", !options.steps_path.empty()},
+                                                     {"--timeline", !options.timeline_path.empty()},
+                                                     {"--find-pool", options.find_pool || options.knee},
+                                                     {"--curve", options.curve},
+                                                     {"--verify", options.verify.steps != 0}};
+  for (const auto& [flag, given] : of_one_run)
+    if (given) throw InputError(flag, "an option of a replay in a sweep", "one that a single run has");
+  options.common.quiet = true;
+  return options;
+}
+
+}  // namespace
+
+void check_replay_point(const std::vector<std::string>& arguments) {
+  const Options options = parse_point(arguments);
+  const bool contiguous = options.engine.rfind(kContiguousPrefix, 0) == 0;
+  if (options.mode == "cache")
+    (void)cache_policy_of(options.evict, "--evict");
+  else if (options.mode == "serve" && !contiguous)
+    (void)replay_options(options);
+  else if (options.mode != "serve")
+    throw InputError("--mode", "serve or cache", "'" + options.mode + "'");
+}
+
+std::optional<nlohmann::ordered_json> replay_point(const std::vector<std::string>& arguments,
+                                                   const ReplayTrace& trace, std::uint64_t seed) {
+  Options options = parse_point(arguments);
+  nlohmann::ordered_json document;
+  options.common.seed = seed;
+  options.trace = &trace;
+  options.collected = &document;
+  (void)run(options);
+  if (document.value("partial", false)) return std::nullopt;
+  return document;
+}
+
+void register_replay(Registry& registry) {
+  auto o = std::make_shared<Options>();
+  CLI::App* command =
+      registry.app.add_subcommand("replay", "A trace through an engine's allocator, or a flat cache");
+  add_replay_options(command, o.get());
   add_common_options(*command, o->common);
   command->footer(
       "\nExample:\n  assay replay traces/samples/sample.jsonl --block-tokens 16 --blocks 20000 --json "
