@@ -26,7 +26,7 @@ same() { # FOLDER FOLDER
   done
 }
 
-axes="--limit 400 --trace $samples/sample.jsonl,$samples/bailian.jsonl --block-tokens 16,64 --blocks 500,2000,8000"
+axes="--limit 100 --trace $samples/sample.jsonl,$samples/bailian.jsonl --block-tokens 16,64 --blocks 500,2000,8000"
 # 1. Threads do not show; a point is what assay replay says.
 expect 0 "$assay" sweep $axes --workers 1 --out "$work/one"
 says out "12 of 12 points"
@@ -34,7 +34,7 @@ expect 0 "$assay" sweep $axes --workers 3 --out "$work/three" --quiet
 [ ! -s "$work/out" ] || { echo "--quiet prints"; failed=1; }
 same "$work/one" "$work/three"
 [ "$(wc -l <"$work/one/results.csv")" = 13 ] || { echo "expected 13 lines of CSV"; failed=1; }
-expect 0 "$assay" replay "$samples/bailian.jsonl" --limit 400 --block-tokens 64 --blocks 2000 --series-points 0 \
+expect 0 "$assay" replay "$samples/bailian.jsonl" --limit 100 --block-tokens 64 --blocks 2000 --series-points 0 \
   --json "$work/replay.json" --quiet
 python3 - "$work" <<'PY' || failed=1
 import json, sys
@@ -47,7 +47,7 @@ assert len({r["result"]["digest"] for r in rows}) > 6, "points with other option
 PY
 # 2. The same from a spec.
 cat >"$work/spec" <<SPEC
-{"limit": 400, "trace": ["$samples/sample.jsonl", "$samples/bailian.jsonl"], "block-tokens": [16, 64], "blocks": [500, 2000, 8000]}
+{"limit": 100, "trace": ["$samples/sample.jsonl", "$samples/bailian.jsonl"], "block-tokens": [16, 64], "blocks": [500, 2000, 8000]}
 SPEC
 expect 0 "$assay" sweep --spec "$work/spec" --out "$work/spec-out" --quiet
 same "$work/one" "$work/spec-out"
