@@ -16,3 +16,4 @@ report() { # name, sources
 }
 report sm90-paged gpu/sm90_fp8_paged_mqa_logits/paged_logits.cu gpu/sm90_fp8_paged_mqa_logits/few_tokens.cu
 report sm90-prefill gpu/sm90_fp8_mqa_logits/mqa_logits.cu
+report sm90-decode gpu/sm90_paged_attention/decode.cu
