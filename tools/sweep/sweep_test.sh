@@ -100,7 +100,7 @@ expect 2 "$assay" sweep --out "$work/x"
 [ ! -e "$work/x" ] || { echo "a refused sweep left a folder"; failed=1; }
 expect 5 "$assay" sweep $axes --out /proc/sweep
 says err "/proc/sweep"
-# A disk that fills up mid-way (a limit on file size stands for it): said, and resumed.
+# No room (a limit on file size stands for a full disk): said before work starts, and resumed.
 rm -rf "$work/full"; mkdir "$work/full"; cp "$work/one/spec.json" "$work/full/"
 ( ulimit -f 8; trap '' XFSZ; exec "$assay" sweep --resume "$work/full" ) >"$work/out" 2>"$work/err"
 got=$?
