@@ -78,6 +78,7 @@ void AttentionValues::query(std::int64_t content, std::int32_t head, std::int64_
 
 void AttentionValues::key(std::int64_t slot, std::int64_t position, std::int32_t kv_head, float* row) const {
   const bool upper = lane_ == Lane::kTwoPlateau && upper_plateau(slot, kv_head);
+  const auto ramp_step = position / 16;  // the ramp rises by one every 16 tokens
   draw_row(keys_, slot * kv_heads_ + kv_head, dims_, row, [&](std::uint32_t bits, std::int32_t dim) -> float {
     switch (lane_) {
       case Lane::kAddress:
@@ -85,7 +86,7 @@ void AttentionValues::key(std::int64_t slot, std::int64_t position, std::int32_t
       case Lane::kExact: return code_bit(slot, kv_head, dim) ? 1.0f : -1.0f;
       case Lane::kUniform: return 0.0f;
       case Lane::kTwoPlateau: return dim == 0 ? (upper ? 1.0f : 0.5f) : normal_of(bits);
-      case Lane::kRamp: return dim == 0 ? static_cast<float>(position / 16) : normal_of(bits);
+      case Lane::kRamp: return dim == 0 ? static_cast<float>(ramp_step) : normal_of(bits);
       case Lane::kHeavyTail: return normal_of(bits) * power_of(bits * 2654435761u, 1.0f);
       default: return normal_of(bits);
     }
