@@ -171,4 +171,37 @@ DecodeTwinResult predict_paged_decode(const DecodeTwinCase& call, const Executio
   return call.type == ElementType::kFp16 ? predict<Fp16>(call, execution) : predict<Bf16>(call, execution);
 }
 
+std::optional<DecodeTwinResult> predict_as_decode(const PagedAttentionCase& problem, ElementType output,
+                                                  std::int32_t parts, const Execution& execution) {
+  const ElementType type = problem.q.type;
+  const std::int64_t batch = problem.batch();
+  if ((type != ElementType::kBf16 && type != ElementType::kFp16) || problem.keys.type != type ||
+      problem.values.type != type || output != type || problem.soft_cap != 0 || problem.q.shape[0] != batch)
+    return std::nullopt;
+  for (std::int64_t b = 0; b <= batch; ++b)
+    if (problem.q_begin[b] != b) return std::nullopt;
+  std::vector<std::int32_t> contexts(static_cast<std::size_t>(batch));
+  for (std::int64_t b = 0; b < batch; ++b) contexts[static_cast<std::size_t>(b)] = problem.contexts[b];
+  DecodeTwinCase call;
+  call.type = type;
+  call.batch = static_cast<std::int32_t>(batch);
+  call.q_heads = static_cast<std::int32_t>(problem.q.shape[1]);
+  call.kv_heads = problem.keys.layout.heads;
+  call.dims = static_cast<std::int32_t>(problem.q.shape[2]);
+  call.q = static_cast<const std::uint16_t*>(static_cast<const void*>(problem.q.data));
+  call.q_row_stride = problem.q.stride[0];
+  call.q_head_stride = problem.q.stride[1];
+  call.keys = problem.keys.data;
+  call.values = problem.values.data;
+  call.key_layout = problem.keys.layout;
+  call.value_layout = problem.values.layout;
+  call.key_table = problem.keys.table;
+  call.value_table = problem.values.table;
+  call.contexts = contexts.data();
+  call.softmax_scale = static_cast<float>(problem.softmax_scale);
+  call.window_tokens = problem.window_tokens;
+  call.parts = parts;
+  return predict_paged_decode(call, execution);
+}
+
 }  // namespace assay

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/core/float_formats.h"
 #include "model/core/paged_layout.h"
+#include "model/golden/paged_attention.h"
 #include "model/golden/tensor.h"
 
 namespace assay {
@@ -36,5 +38,11 @@ struct DecodeTwinResult {
 };
 
 [[nodiscard]] DecodeTwinResult predict_paged_decode(const DecodeTwinCase& call, const Execution& execution);
+
+// The operation's call as decode in `parts` parts. Nothing unless every sequence has one query, queries, caches
+// and `output` are of one 16-bit type, and there is no soft cap: that is not decode.
+[[nodiscard]] std::optional<DecodeTwinResult> predict_as_decode(const PagedAttentionCase& problem,
+                                                                ElementType output, std::int32_t parts,
+                                                                const Execution& execution);
 
 }  // namespace assay

@@ -90,32 +90,8 @@ class AttentionJudge final : public CaseJudge {
 
   // Bits of out and lse, where the twin predicts: one query per sequence, 16-bit types, no soft cap.
   void check_twin(const PagedAttentionCase& problem, const TensorPointers& data, Judgement& judgement) const {
-    const bool predicted = p_.soft_cap == 0 && p_.q_type == p_.kv_type && p_.q_type == p_.output &&
-                           (p_.q_type == ElementType::kBf16 || p_.q_type == ElementType::kFp16) &&
-                           std::all_of(p_.queries.begin(), p_.queries.end(), [](auto n) { return n == 1; });
-    if (!predicted || p_.rows() == 0) return;
-    std::vector<std::int32_t> contexts(static_cast<std::size_t>(p_.batch()));
-    for (std::size_t b = 0; b < contexts.size(); ++b) contexts[b] = p_.contexts[b];
-    DecodeTwinCase call;
-    call.type = p_.q_type;
-    call.batch = p_.batch();
-    call.q_heads = p_.heads;
-    call.kv_heads = p_.kv_heads;
-    call.dims = p_.dims;
-    call.q = reinterpret_cast<const std::uint16_t*>(problem.q.data);
-    call.q_row_stride = p_.q_row_stride;
-    call.q_head_stride = p_.q_head_stride;
-    call.keys = problem.keys.data;
-    call.values = problem.values.data;
-    call.key_layout = problem.keys.layout;
-    call.value_layout = problem.values.layout;
-    call.key_table = problem.keys.table;
-    call.value_table = problem.values.table;
-    call.contexts = contexts.data();
-    call.softmax_scale = static_cast<float>(p_.softmax_scale);
-    call.window_tokens = p_.window_tokens;
-    call.parts = kDecodeTwinParts;
-    const DecodeTwinResult twin = predict_paged_decode(call, {1});
+    const std::optional<DecodeTwinResult> twin = predict_as_decode(problem, p_.output, kDecodeTwinParts, {1});
+    if (!twin) return;
     const std::byte* out = data[static_cast<std::size_t>(out_)];
     const std::byte* lse = data[static_cast<std::size_t>(lse_)];
     const auto differs = [&](std::int64_t row, std::int64_t head, const char* what, double expected,
@@ -131,12 +107,12 @@ class AttentionJudge final : public CaseJudge {
         const std::size_t at = static_cast<std::size_t>(row * p_.heads + head);
         float value = 0;
         std::memcpy(&value, lse + (row * p_.lse_stride + head) * 4, 4);
-        if (std::memcmp(&value, &twin.lse[at], 4) != 0 && !(std::isnan(value) && std::isnan(twin.lse[at])))
-          return differs(row, head, "lse", static_cast<double>(twin.lse[at]), static_cast<double>(value));
+        if (std::memcmp(&value, &twin->lse[at], 4) != 0 && !(std::isnan(value) && std::isnan(twin->lse[at])))
+          return differs(row, head, "lse", static_cast<double>(twin->lse[at]), static_cast<double>(value));
         for (std::int64_t d = 0; d < p_.dims; ++d) {
           const std::byte* got = out + (row * p_.out_row_stride + head * p_.out_head_stride + d) * bytes_;
           const std::uint16_t* want =
-              &twin.out[at * static_cast<std::size_t>(p_.dims) + static_cast<std::size_t>(d)];
+              &twin->out[at * static_cast<std::size_t>(p_.dims) + static_cast<std::size_t>(d)];
           if (std::memcmp(got, want, 2) == 0) continue;
           const double expected = load_element(want, p_.output), value_got = load_element(got, p_.output);
           if (std::isnan(expected) && std::isnan(value_got)) continue;

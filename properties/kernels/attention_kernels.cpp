@@ -164,43 +164,18 @@ int run_decode_twin(const assay_call* call) {
     const assay_tensor &o = call->outputs[0], &l = call->outputs[1];
     const std::int64_t rows = problem.q.shape[0], heads = problem.q.shape[1], dims = problem.q.shape[2];
     const std::int32_t block_tokens = problem.keys.layout.block_tokens;
-    const bool known = (problem.q.type == ElementType::kBf16 || problem.q.type == ElementType::kFp16) &&
-                       problem.keys.type == problem.q.type && problem.values.type == problem.q.type &&
-                       type_of(o) == problem.q.type && (dims == 64 || dims == 128) &&
-                       problem.values.layout.dims == dims && block_tokens >= 16 &&
-                       (block_tokens & (block_tokens - 1)) == 0 && problem.soft_cap == 0;
-    if (!known || rows != problem.contexts.count) return ASSAY_UNSUPPORTED;
-    for (std::int64_t b = 0; b <= rows; ++b)
-      if (problem.q_begin[b] != b) return ASSAY_UNSUPPORTED;
-    std::vector<std::int32_t> contexts(static_cast<std::size_t>(rows));
-    for (std::int64_t b = 0; b < rows; ++b) contexts[static_cast<std::size_t>(b)] = problem.contexts[b];
-    DecodeTwinCase decode;
-    decode.type = problem.q.type;
-    decode.batch = static_cast<std::int32_t>(rows);
-    decode.q_heads = static_cast<std::int32_t>(heads);
-    decode.kv_heads = problem.keys.layout.heads;
-    decode.dims = static_cast<std::int32_t>(dims);
-    decode.q = static_cast<const std::uint16_t*>(static_cast<const void*>(problem.q.data));
-    decode.q_row_stride = problem.q.stride[0];
-    decode.q_head_stride = problem.q.stride[1];
-    decode.keys = problem.keys.data;
-    decode.values = problem.values.data;
-    decode.key_layout = problem.keys.layout;
-    decode.value_layout = problem.values.layout;
-    decode.key_table = problem.keys.table;
-    decode.value_table = problem.values.table;
-    decode.contexts = contexts.data();
-    decode.softmax_scale = static_cast<float>(problem.softmax_scale);
-    decode.window_tokens = problem.window_tokens;
-    decode.parts = 264;
-    const DecodeTwinResult result = predict_paged_decode(decode, {1});
+    if ((dims != 64 && dims != 128) || problem.values.layout.dims != dims || block_tokens < 16 ||
+        (block_tokens & (block_tokens - 1)) != 0)
+      return ASSAY_UNSUPPORTED;
+    const std::optional<DecodeTwinResult> result = predict_as_decode(problem, type_of(o), 264, {1});
+    if (!result) return ASSAY_UNSUPPORTED;
     for (std::int64_t row = 0; row < rows; ++row)
       for (std::int64_t head = 0; head < heads; ++head) {
         const std::int64_t at = row * heads + head;
         std::memcpy(address(o, row * o.strides[0] + head * o.strides[1]),
-                    &result.out[static_cast<std::size_t>(at * dims)], static_cast<std::size_t>(dims) * 2);
+                    &result->out[static_cast<std::size_t>(at * dims)], static_cast<std::size_t>(dims) * 2);
         std::memcpy(address(l, row * l.strides[0] + head * l.strides[1]),
-                    &result.lse[static_cast<std::size_t>(at)], 4);
+                    &result->lse[static_cast<std::size_t>(at)], 4);
       }
     return ASSAY_OK;
   } catch (const InputError&) {

@@ -7,7 +7,7 @@
 #include <iterator>
 
 #include "model/core/check.h"
-#include "tools/bench/sha256.h"
+#include "traces/sha256.h"
 
 namespace assay::tools {
 namespace {
@@ -35,20 +35,20 @@ std::string machine_code_digest(std::string_view image, const std::string& place
     throw InputError(place, "an ELF file with named sections", "one without");
   const Elf64_Shdr names = section(header.e_shstrndx);
   Sha256 digest;
-  digest.add("assay machine code 1, machine " + std::to_string(header.e_machine) + "\n");
+  digest.update("assay machine code 1, machine " + std::to_string(header.e_machine) + "\n");
   for (std::uint64_t i = 0; i < header.e_shnum; ++i) {
     const Elf64_Shdr s = section(i);
     if ((s.sh_flags & SHF_ALLOC) == 0 || s.sh_type == SHT_NOTE) continue;
     const std::uint64_t at = names.sh_offset + s.sh_name;
     if (at >= image.size()) throw InputError(place, "section names inside the file", "one outside");
     const std::string_view rest = image.substr(at);
-    digest.add(std::string(rest.substr(0, rest.find('\0'))) + " " + std::to_string(s.sh_size) + "\n");
+    digest.update(std::string(rest.substr(0, rest.find('\0'))) + " " + std::to_string(s.sh_size) + "\n");
     if (s.sh_type == SHT_NOBITS) continue;
     if (s.sh_offset > image.size() || image.size() - s.sh_offset < s.sh_size)
       throw InputError(place, "sections inside the file", "one outside");
-    digest.add(image.substr(s.sh_offset, s.sh_size));
+    digest.update(image.substr(s.sh_offset, s.sh_size));
   }
-  return digest.hex();
+  return digest.finish();
 }
 
 std::string machine_code_digest_of_file(const std::string& path) {

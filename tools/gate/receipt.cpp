@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "model/core/check.h"
-#include "tools/bench/sha256.h"
+#include "traces/sha256.h"
 
 namespace assay::tools::gate {
 namespace {

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "model/core/check.h"
-#include "tools/bench/sha256.h"
+#include "traces/sha256.h"
 
 namespace assay::tools::gate {
 namespace fs = std::filesystem;
